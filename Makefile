@@ -1,0 +1,48 @@
+# Thin: each target is a line or two. `make` alone lists them.
+INV ?= inventories/lab.py
+PY := .venv/bin/python
+LAB ?= demo
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test check lab-up lab-down secrets verify lock bench docs venv
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: .venv/.ready
+.venv/.ready: uv.lock pyproject.toml scripts/bootstrap
+	@scripts/bootstrap
+
+demo: venv ## A gateway on a disposable local host, deployed over SSH, checked and asked (OFFICIAL=1: official Ollama and engines)
+	@OFFICIAL=$(OFFICIAL) $(PY) scripts/demo.py
+
+demo-down: venv ## Remove the demo's host
+	@$(PY) -m tests.lab down demo
+
+test: check ## Every test: check, and the host tier on disposable hosts
+	$(PY) -m pytest tests/lab tests/host -v --durations=15
+
+check: venv ## Lint, types, unit and plan tests; needs no root, under a minute
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(PY) -m pytest -q -n 2 --dist loadgroup tests/unit tests/plan
+
+lab-up: venv ## Disposable hosts: make lab-up LAB=demo SUITE=trixie TOPOLOGY=single
+	$(PY) -m tests.lab up $(LAB) --suite $(or $(SUITE),trixie) --topology $(or $(TOPOLOGY),single)
+
+lab-down: venv ## Remove a lab's hosts: make lab-down LAB=demo
+	$(PY) -m tests.lab down $(LAB)
+
+secrets: venv ## Strong secrets for an inventory's first deploy: make secrets INV=inventories/production.py
+	@$(PY) scripts/make_secrets.py $(INV)
+
+verify: venv ## Ask everything an inventory's hosts run, as tests: make verify INV=inventories/production.py
+	$(PY) -m pytest tests/host --inventory $(INV)
+
+lock: venv ## A hash-locked requirement set for another LiteLLM release: make lock VERSION=1.106.2
+	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PY) scripts/lock.py $(VERSION)
+
+bench: venv ## Two ways to renew workers, measured side by side on the demo's host
+	@$(PY) scripts/bench.py
+
+docs: venv ## docs/settings.md from the settings classes
+	@$(PY) scripts/gen_settings_docs.py

@@ -1,0 +1,10 @@
+"""Every component, in the order in which a host gets them."""
+
+from deploys.components.base import BASE
+from deploys.components.health import HEALTH
+from deploys.components.litellm import LITELLM
+from deploys.components.ollama import OLLAMA
+from deploys.components.postgres import POSTGRES
+from deploys.components.redis import REDIS
+
+COMPONENTS = (BASE, POSTGRES, REDIS, OLLAMA, LITELLM, HEALTH)

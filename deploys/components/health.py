@@ -1,0 +1,179 @@
+"""The health app: whether the gateway works, told from outside of it, on a port of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import Field
+
+from deploys import operations
+from deploys.components.litellm_config import public_name
+from deploys.components.litellm_probes import base_url as gateway_url
+from deploys.components.litellm_settings import workers_on
+from deploys.components.ollama import base_url as ollama_url
+from deploys.components.ollama_models import models_of
+from deploys.components.ollama_settings import OllamaSettings
+from deploys.components.postgres import PostgresSettings
+from deploys.components.redis import RedisSettings
+from deploys.lib import pyenv
+from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
+from deploys.lib.probes import local_url
+from deploys.lib.render import ROOT, render
+from deploys.lib.settings import Port, Settings
+from deploys.lib.sizing import Demand, Machine
+from deploys.lib.transaction import TOOLS
+
+PAYLOAD = ROOT / "payload" / "health"
+FOLDER = "/opt/portcullis/health"
+CODE = f"{TOOLS}/health"
+CONFIG = "/etc/portcullis/health.json"
+
+
+class HealthSettings(Settings):
+    listen: str = Field(
+        "127.0.0.1",
+        pattern=r"^[0-9a-fA-F.:]+$",
+        description="Address to listen on. Its answers name models and need no key: for your load balancer only.",
+    )
+    port: Port = Field(4001, description="TCP port to listen on.")
+    probe_interval_seconds: float = Field(1.0, ge=0.2, le=60, description="Seconds between two looks at the gateway.")
+    timeout_seconds: float = Field(2.0, ge=0.1, le=30, description="Seconds one look may take.")
+    dependency_interval_seconds: float = Field(
+        5.0, ge=0.5, le=300, description="Seconds between two looks at PostgreSQL, Redis and the models."
+    )
+    unresponsive_after_seconds: float = Field(
+        5.0, ge=1, le=300, description="Seconds without an answer after which the gateway no longer counts as alive."
+    )
+    redis_required: bool = Field(
+        True, description="Whether the gateway counts as not ready while Redis is away; it serves, but without limits."
+    )
+
+
+def demand(s: HealthSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
+    return Demand(128, why="one process")
+
+
+def environment_folder() -> str:
+    """The Python environment's folder, by its lock: what serves is never changed."""
+    lock = (PAYLOAD / "requirements.txt").read_text() + pyenv.venv_script("FOLDER")
+    return f"{FOLDER}/{hashlib.sha256(lock.encode()).hexdigest()[:8]}"
+
+
+def install(here: Here) -> None:
+    folder = environment_folder()
+    operations.packages(name="health | Packages", names=pyenv.PACKAGES)
+    operations.step(
+        name="health | Python environment, from the hash-locked set",
+        key=f"health-venv-{folder.rpartition('/')[2]}",
+        script=pyenv.venv_script(folder),
+        stdin=(PAYLOAD / "requirements.txt").read_text(),
+        creates=f"{folder}/venv/bin/python",
+    )
+
+
+def models(here: Here) -> list[dict[str, str]]:
+    """Local models as the health app asks for them. With none there is the gateway's own self-test."""
+    found = []
+    hosts = here.of("ollama")
+    for member in hosts:
+        there = Here(member, here.site)
+        settings: OllamaSettings = there.settings(OllamaSettings)
+        for model in models_of(settings):
+            name = public_name(model.name) + (f" on {member.name}" if len(hosts) > 1 else "")
+            found.append({"name": name, "kind": "ollama", "api_base": ollama_url(there), "model": model.full})
+    return found or [{"name": "self-test", "kind": "static"}]
+
+
+def config(here: Here) -> dict[str, Any]:
+    s: HealthSettings = here.settings(HealthSettings)
+    database, redis = here.of("postgres")[0], here.of("redis")[0]
+    d, r = database.settings["postgres"], redis.settings["redis"]
+    assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
+    return {
+        "_comment": "Managed by Portcullis; edits are overwritten by the next run.",
+        "listen": {"host": s.listen, "port": s.port},
+        "gateway": {"url": gateway_url(here), "unit": "litellm.service", "workers": workers_on(here.member)},
+        "database": {"host": here.reach(database), "port": d.port, "name": d.database, "user": "health"},
+        "redis": {"host": here.reach(redis), "port": r.port, "username": "health"},
+        "redis_required": s.redis_required,
+        "models": models(here),
+        "probe_interval_seconds": s.probe_interval_seconds,
+        "timeout_seconds": s.timeout_seconds,
+        "dependency_interval_seconds": s.dependency_interval_seconds,
+        "unresponsive_after_seconds": s.unresponsive_after_seconds,
+        "drain_file": "/run/portcullis-health/drain",
+    }
+
+
+def config_files(here: Here) -> list[ConfigFile]:
+    s: HealthSettings = here.settings(HealthSettings)
+    d = here.of("postgres")[0].settings["postgres"]
+    r = here.of("redis")[0].settings["redis"]
+    assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
+    code = [
+        ConfigFile(f"{CODE}/portcullis_health/{path.name}", path.read_text())
+        for path in sorted((PAYLOAD / "portcullis_health").glob("*.py"))
+    ]
+    secrets = render("health/health.env.j2", s, database=d.health_password, redis=r.health_password)
+    return [
+        *code,
+        ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
+        ConfigFile("/etc/portcullis/health.env", secrets, mode="0600", secret=True),
+        ConfigFile(
+            "/etc/systemd/system/portcullis-health.service",
+            render("health/portcullis-health.service.j2", s, folder=FOLDER, code=CODE, config=CONFIG),
+        ),
+    ]
+
+
+def answer_url(here: Here) -> str:
+    s: HealthSettings = here.settings(HealthSettings)
+    return local_url(s.listen, s.port)
+
+
+def check(here: Here) -> list[str]:
+    python = f"env PYTHONPATH={CODE} PYTHONDONTWRITEBYTECODE=1 {environment_folder()}/venv/bin/python"
+    return [f"runuser -u nobody -- {python} -m portcullis_health --config {CONFIG} --check"]
+
+
+def ready(here: Here) -> str:
+    """The app answers, and says that the gateway is ready: with its database, its Redis and a model."""
+    return f"curl -sS --fail-with-body --max-time 5 {answer_url(here)}/health/readiness"
+
+
+def probes(here: Here) -> list[Probe]:
+    url = answer_url(here)
+    return [
+        Probe(
+            "says the gateway is alive",
+            f'curl -fsS --max-time 5 {url}/health/liveness | grep -o \'"status": *"[a-z]*"\'',
+        ),
+        Probe(
+            "says the gateway is ready",
+            f'curl -fsS --max-time 5 {url}/health/readiness | grep -o \'"status": *"[a-z]*"\'',
+        ),
+        Probe(
+            "answers in 50 ms", f"curl -fsS -o /dev/null --max-time 0.05 -w '%{{time_total}} s' {url}/health/liveness"
+        ),
+    ]
+
+
+HEALTH = Component(
+    name="health",
+    settings=HealthSettings,
+    demand=demand,
+    install=install,
+    files=config_files,
+    links=lambda here: [Link(f"{FOLDER}/current", environment_folder())],
+    unit=lambda here: "portcullis-health.service",
+    check=check,
+    ready=ready,
+    ready_seconds=90,
+    probes=probes,
+    listeners=lambda here: [Listener(here.settings(HealthSettings).port, ("python",), "health_port")],
+    group="litellm",
+    needs=("postgres", "redis"),
+    serial=True,
+)

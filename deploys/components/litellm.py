@@ -1,0 +1,165 @@
+"""LiteLLM: the gateway itself, under gunicorn, with its configuration checked before every start and reload."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from deploys.components.litellm_config import config, environment
+from deploys.components.litellm_install import ROOT, install, version_folder
+from deploys.components.litellm_probes import (
+    CONFIG,
+    ENVIRONMENT,
+    LAUNCH,
+    WORKERS,
+    base_url,
+    probes,
+    refusals,
+    schema,
+    workers,
+)
+from deploys.components.litellm_settings import (
+    BASE_MB,
+    PAYLOAD,
+    WORKER_MB,
+    LitellmSettings,
+    default_workers,
+    workers_on,
+)
+from deploys.lib.component import Component, ConfigFile, Effect, Here, Link, Listener, Probe
+from deploys.lib.render import render
+from deploys.lib.sizing import Demand, Machine
+
+# Under gunicorn this LiteLLM version gives running requests 30 s at a stop, whatever it is told.
+GRACEFUL_SECONDS = 30
+# Index builds on a large spend log take long, and cut off they are repaired by hand: the unit's hour and a little.
+CHECK_SECONDS = 3900
+# A start takes 10-20 s on two busy cores, migrations excluded; a reload as long for its new workers.
+READY_SECONDS = 180
+
+
+def demand(s: LitellmSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
+    workers = s.workers or default_workers(machine, tenants)
+    return Demand(BASE_MB + workers * WORKER_MB, why=f"{workers} workers x {WORKER_MB} + {BASE_MB}")
+
+
+def config_files(here: Here) -> list[ConfigFile]:
+    s: LitellmSettings = here.settings(LitellmSettings)
+    share = here.member.plan.shares["litellm"]
+    common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT, "graceful": GRACEFUL_SECONDS}
+
+    def unit(name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
+        text = render(f"litellm/{name}.j2", s, **common, **more)
+        return ConfigFile(f"/etc/systemd/system/{name}", text, effect=effect)
+
+    files = [
+        ConfigFile(LAUNCH, (PAYLOAD / "launch.py").read_text(), mode="0755"),
+        ConfigFile(WORKERS, (PAYLOAD / "workers.py").read_text(), mode="0755", effect="none"),
+        # gunicorn reads the configuration again on SIGHUP, and nothing else: all other files need a restart.
+        ConfigFile(
+            CONFIG, render("litellm/config.yaml.j2", s, config=config(here)), "0640", "root", "litellm", effect="reload"
+        ),
+        ConfigFile(
+            ENVIRONMENT,
+            render("litellm/env.j2", s, environment=environment(here)),
+            mode="0600",
+            user="root",
+            group="root",
+            secret=True,
+        ),
+        unit("litellm.service", workers=workers_on(here.member), memory_mb=share),
+        unit("litellm-check.service", effect="none", folder=version_folder(here)),
+        unit("litellm-migrate.service", effect="none", folder=version_folder(here)),
+    ]
+    return [*files, unit("litellm-recycle.service", effect="none"), unit("litellm-recycle.timer", effect="none")]
+
+
+def timers(here: Here, wanted: bool) -> list[str]:
+    """The renewal timer, when it is (or is not) ``wanted``."""
+    s: LitellmSettings = here.settings(LitellmSettings)
+    return ["litellm-recycle.timer"] if (s.recycle == "timer") is wanted else []
+
+
+def links(here: Here) -> list[Link]:
+    return [Link(f"{ROOT}/current", version_folder(here))]
+
+
+def oneshot(unit: str, what: str) -> str:
+    """Run a oneshot unit to its end; on failure print what it said last."""
+    return (
+        f"systemctl start {unit} 2>/dev/null || {{ journalctl -q -o cat --no-pager -n 40 "
+        f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {unit})" | '
+        f"grep -v '^ *$' | tail -n 3; echo {quote(what)}; exit 1; }}"
+    )
+
+
+def check(here: Here) -> list[str]:
+    """LiteLLM loads the new configuration in the service's own sandbox; then the schema is brought up to this version.
+
+    Migrations are a step of their own because LiteLLM's own start treats a failed one as a detail. The database itself
+    is asked whether it needs one: it may have been replaced since the last run.
+    """
+    return [
+        oneshot("litellm-check.service", "the gateway's configuration was refused"),
+        f"{schema(version_folder(here))} >/dev/null 2>&1 || "
+        f"{oneshot('litellm-migrate.service', 'the database migration failed; the version in use was left alone')}",
+    ]
+
+
+def outdated(here: Here) -> list[Probe]:
+    """A database without this version's schema, which no file of this host shows."""
+    return [Probe("the database does not have this version's schema", schema(f"{ROOT}/current"))]
+
+
+def ready(here: Here) -> str:
+    """The gateway answers with its database, and every worker has finished starting with the present configuration."""
+    return (
+        f'curl -fsS --max-time 10 {base_url(here)}/health/readiness | grep -q \'"db": *"connected"\' && '
+        f"{workers(here)} && {schema(f'{ROOT}/current')}"
+    )
+
+
+def problems(here: Here) -> list[str]:
+    found = []
+    for need in ("postgres", "redis"):
+        if len(here.of(need)) > 1:
+            names = ", ".join(member.name for member in here.of(need))
+            found.append(f"the group {need!r} has more than one host ({names}); a gateway uses one")
+    return list(dict.fromkeys(found))
+
+
+def hints(here: Here) -> list[str]:
+    s: LitellmSettings = here.settings(LitellmSettings)
+    address = s.listen if s.listen not in ("0.0.0.0", "::") else here.member.address or here.member.name
+    address = f"[{address}]" if ":" in address else address
+    return [
+        f"gateway: http://{address}:{s.port}/v1",
+        f"key: LITELLM_MASTER_KEY in your inventory's secrets file, and in {ENVIRONMENT} on the host",
+    ]
+
+
+LITELLM = Component(
+    name="litellm",
+    settings=LitellmSettings,
+    demand=demand,
+    install=install,
+    files=config_files,
+    links=links,
+    unit=lambda here: "litellm.service",
+    extra_units=lambda here: timers(here, wanted=True),
+    stopped_units=lambda here: timers(here, wanted=False),
+    check=check,
+    check_seconds=CHECK_SECONDS,
+    outdated=outdated,
+    ready=ready,
+    ready_seconds=READY_SECONDS,
+    probes=probes,
+    refusals=refusals,
+    problems=problems,
+    listeners=lambda here: [
+        Listener(here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port")
+    ],
+    version=lambda here: f"readlink {ROOT}/current | sed 's,.*/,,; s/-.*//'",
+    serial=True,
+    needs=("postgres", "redis"),
+    hints=hints,
+)

@@ -1,0 +1,194 @@
+"""Ollama: local models on the CPU, reachable by the gateways only."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from deploys import operations
+from deploys.components.ollama_models import (
+    Model,
+    budget_problems,
+    fetch_size,
+    generation,
+    has_model,
+    models_of,
+    pull_script,
+)
+from deploys.components.ollama_settings import OllamaSettings
+from deploys.lib.checks import out_of_reach
+from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
+from deploys.lib.probes import listens_only, system_user
+from deploys.lib.render import ROOT as PROJECT
+from deploys.lib.render import render
+from deploys.lib.sizing import Demand, Machine
+
+ROOT = "/opt/ollama"
+MINIMUM_MB = 1024
+
+
+def demand(s: OllamaSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
+    """Most of what the others leave: model files are mapped, contexts are allocated."""
+    if s.memory_mb is not None:
+        return Demand(s.memory_mb, why="ollama_memory_mb")
+    return Demand(MINIMUM_MB, weight=8.0)
+
+
+def context_length(here: Here) -> int:
+    """Tokens of context per model: 4096 below 12 GiB of memory, 8192 from there on."""
+    s: OllamaSettings = here.settings(OllamaSettings)
+    return s.context_length or (4096 if here.member.machine.memory_mb < 12288 else 8192)
+
+
+def listen(here: Here) -> str:
+    """Loopback when every gateway is on this host, else this host's address."""
+    s: OllamaSettings = here.settings(OllamaSettings)
+    if s.bind:
+        return s.bind
+    elsewhere = [m for m in here.of("litellm") if m.name != here.member.name]
+    return here.member.address if elsewhere and here.member.address else "127.0.0.1"
+
+
+def base_url(here: Here) -> str:
+    """Where this host's Ollama answers, as a URL without a slash at the end."""
+    address = ipaddress.ip_address(listen(here))
+    if address.is_unspecified:
+        # "Every address" is where it listens, not where anyone can ask it.
+        address = ipaddress.ip_address(here.member.address or ("127.0.0.1" if address.version == 4 else "::1"))
+    return f"http://{bracketed(str(address))}:{here.settings(OllamaSettings).port}"
+
+
+def bracketed(address: str) -> str:
+    """An IP address as the host part of a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def version_folder(here: Here) -> str:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    # The checksum is part of the name: a corrected archive of the same version is a new folder, not a changed one.
+    return f"{ROOT}/{s.version}-{s.sha256[:8]}"
+
+
+def problems(here: Here) -> list[str]:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    found = []
+    address = ipaddress.ip_address(listen(here))
+    public = address.is_unspecified or not (address.is_private or address.is_loopback)
+    if public and not s.allow_public_bind:
+        found.append(
+            f"ollama_bind: {address} can be reached from outside, and Ollama has no authentication: anyone could "
+            "replace its models; use a private address, or say ollama_allow_public_bind = True"
+        )
+    found += out_of_reach(
+        "ollama_bind", [listen(here)], [m.name for m in here.of("litellm") if m.name != here.member.name]
+    )
+    sizes: dict[str, int] = {}
+    for model in models_of(s):
+        if s.models_size_bytes.get(model.name):
+            sizes[model.name] = s.models_size_bytes[model.name]
+        elif (size := fetch_size(s.registry, model.name)) is not None:
+            sizes[model.name] = size
+    found += budget_problems(s, sizes, context_length(here), here.member.plan.shares["ollama"])
+    return found
+
+
+def install(here: Here) -> None:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    folder = version_folder(here)
+    operations.step(
+        name="ollama | System user",
+        key="ollama-user",
+        script=system_user("ollama", "/var/lib/ollama")
+        + "\ninstall -d -o ollama -g ollama -m 0750 /var/lib/ollama /var/lib/ollama/models",
+    )
+    operations.step(
+        name="ollama | Archive, checked and unpacked beside the present version",
+        key=f"ollama-{s.version}-{s.sha256[:8]}",
+        script=render("ollama/install.sh.j2", s, folder=folder, root=ROOT),
+        creates=f"{folder}/bin/ollama",
+    )
+
+
+def config_files(here: Here) -> list[ConfigFile]:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    environment = render(
+        "ollama/ollama.env.j2", s, listen=f"{bracketed(listen(here))}:{s.port}", context_length=context_length(here)
+    )
+    unit = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=here.member.plan.shares["ollama"])
+    return [
+        ConfigFile("/etc/portcullis/ollama.env", environment),
+        ConfigFile("/etc/systemd/system/ollama.service", unit),
+    ]
+
+
+def links(here: Here) -> list[Link]:
+    return [Link(f"{ROOT}/current", version_folder(here))]
+
+
+def answers(here: Here) -> str:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    return f"curl -fsS --max-time 10 {base_url(here)}/api/version | grep -F '\"{s.version}\"'"
+
+
+def ready(here: Here) -> str:
+    """The pinned version answers, and generates with the first model that is there already.
+
+    Only a generation proves that the model process can start; the version alone does not.
+    """
+    lines = [answers(here)]
+    for model in models_of(here.settings(OllamaSettings))[:1]:
+        lines.append(f"{{ ! {has_model(base_url(here), model)} || {generation(base_url(here), model)}; }}")
+    return " && ".join(lines)
+
+
+def provision(here: Here) -> None:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    url = base_url(here)
+    for model in models_of(s):
+        present = has_model(url, model)
+        operations.step(
+            name="ollama | Models",
+            key="ollama-model-" + "".join(c if c.isalnum() else "-" for c in model.name),
+            script=pull_script(url, s, model, context_length(here), here.member.plan.shares["ollama"]),
+            stdin=(PROJECT / "payload" / "ollama" / "pull.py").read_text(),
+            unless=present,
+        )
+    for model in models_of(s):
+        operations.wait_until(
+            name="ollama | Every model answers",
+            command=generation(url, model),
+            seconds=300,
+            otherwise=f"the model {model.name} does not answer; see: journalctl -u ollama",
+        )
+
+
+def probes(here: Here) -> list[Probe]:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    url = base_url(here)
+
+    def asked(model: Model) -> Probe:
+        return Probe(f"{model.name} answers", generation(url, model), seconds=300)
+
+    return [
+        Probe(f"runs version {s.version}", answers(here)),
+        *[asked(model) for model in models_of(s)],
+        listens_only(s.port, [listen(here)]),
+        Probe("does not run as root", 'ps -o user= -p "$(systemctl show -p MainPID --value ollama)" | grep -v root'),
+    ]
+
+
+OLLAMA = Component(
+    name="ollama",
+    settings=OllamaSettings,
+    demand=demand,
+    install=install,
+    files=config_files,
+    links=links,
+    unit=lambda here: "ollama.service",
+    ready=ready,
+    ready_seconds=300,
+    provision=provision,
+    problems=problems,
+    probes=probes,
+    listeners=lambda here: [Listener(here.settings(OllamaSettings).port, ("ollama", "python3"), "ollama_port")],
+    version=lambda here: f"curl -fsS {base_url(here)}/api/version | tr -dc '0-9.'",
+)

@@ -1,0 +1,126 @@
+"""How PostgreSQL gets onto a host, its roles and LiteLLM's database; and what it finds there that it must not touch."""
+
+from __future__ import annotations
+
+from deploys import operations
+from deploys.components.postgres_settings import PostgresSettings
+from deploys.lib.component import Here, Probe
+from deploys.lib.scram import digest_of, verifier
+
+DEBIAN_MAJOR = {"12": 15, "13": 17}
+SOURCES = "/etc/apt/sources.list.d/portcullis-postgresql.sources"
+REPOSITORY = (
+    '. /etc/os-release; { echo "Types: deb"; cat "$DATA"; echo "Suites: $VERSION_CODENAME-pgdg"; '
+    'echo "Components: main"; '
+    'echo "Signed-By: /usr/share/postgresql-common/pgdg/apt.postgresql.org.asc"; } '
+    f">{SOURCES}; apt-get -o DPkg::Lock::Timeout=300 -qq update"
+)
+
+
+def major(here: Here) -> int:
+    """The major version this host runs."""
+    s: PostgresSettings = here.settings(PostgresSettings)
+    return s.version or DEBIAN_MAJOR.get(here.member.release, 0)
+
+
+def cluster(here: Here) -> str:
+    return f"/etc/postgresql/{major(here)}/main"
+
+
+def unit(here: Here) -> str:
+    return f"postgresql@{major(here)}-main.service"
+
+
+def as_postgres(here: Here, sql: str, database: str = "postgres") -> str:
+    """A shell command that runs one statement as the superuser, over the socket of the cluster, whatever its port."""
+    quiet = f"psql --cluster {major(here)}/main -X -A -t -q -v ON_ERROR_STOP=1 -d {database}"
+    return f'runuser -u postgres -- {quiet} -c "{sql}" </dev/null'
+
+
+def quoted(text: str) -> str:
+    """``text`` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def install(here: Here) -> None:
+    s: PostgresSettings = here.settings(PostgresSettings)
+    operations.packages(name="postgres | Common packages", names=["postgresql-common"])
+    operations.step(
+        name="postgres | Package repository",
+        key="postgres-repository",
+        script=REPOSITORY if s.version else f"rm -f {SOURCES}",
+        inputs=f"{s.repository} {s.version}",
+        stdin=f"URIs: {s.repository}\n",
+    )
+    # The package makes the cluster; this file is how it is told to make it with checksums.
+    operations.step(
+        name="postgres | Data checksums for new clusters",
+        key="postgres-createcluster",
+        script="install -d /etc/postgresql-common/createcluster.d; "
+        "echo \"initdb_options = '--data-checksums'\" >/etc/postgresql-common/createcluster.d/portcullis.conf",
+    )
+    operations.packages(name="postgres | Packages", names=[f"postgresql-{major(here)}"])
+    operations.unless(
+        name="postgres | Data checksums",
+        # Asked of the files: a server that does not run is for the next steps to mend, not a reason to stop here.
+        test=f"/usr/lib/postgresql/{major(here)}/bin/pg_controldata -D /var/lib/postgresql/{major(here)}/main | "
+        "grep -Eq '^Data page checksum version: +[1-9]'",
+        command=f"systemctl stop {unit(here)} && runuser -u postgres -- "
+        f"/usr/lib/postgresql/{major(here)}/bin/pg_checksums --enable -D /var/lib/postgresql/{major(here)}/main; "
+        f"done=$?; systemctl start {unit(here)}; exit $done",
+    )
+
+
+def provision(here: Here) -> None:
+    s: PostgresSettings = here.settings(PostgresSettings)
+    for role, secret in ((s.user, s.password), ("health", s.health_password)):
+        # The server gets the verifier, made here: the password itself is in no statement, log or command line.
+        made = verifier(role, secret.get_secret_value())
+        stored = as_postgres(
+            here, f"SELECT encode(sha256(rolpassword::bytea), 'hex') FROM pg_authid WHERE rolname = '{role}'"
+        )
+        operations.unless(
+            name=f"postgres | Role {role}",
+            test=f"{stored} | grep -qx {digest_of(made)}",
+            command=f"runuser -u postgres -- psql --cluster {major(here)}/main -X -q -v ON_ERROR_STOP=1 -d postgres",
+            secret_stdin=(
+                f"DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') "
+                f"THEN CREATE ROLE {role} LOGIN; END IF; END $do$;\n"
+                f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{made}';\n"
+            ),
+        )
+    operations.unless(
+        name="postgres | Database",
+        test=f"{as_postgres(here, 'SELECT 1 FROM pg_database WHERE datname = ' + quoted(s.database))} | grep -qx 1",
+        command=f"runuser -u postgres -- createdb --cluster {major(here)}/main --owner={s.user} --encoding=UTF8 "
+        f"--template=template0 {s.database}",
+    )
+    public = f"SELECT has_database_privilege('public', '{s.database}', 'CONNECT')"
+    operations.unless(
+        name="postgres | Only its own roles may connect to the database",
+        test=f"{as_postgres(here, public)} | grep -qx f",
+        command=as_postgres(
+            here, f"REVOKE ALL ON DATABASE {s.database} FROM PUBLIC; GRANT CONNECT ON DATABASE {s.database} TO health"
+        ),
+    )
+
+
+def refusals(here: Here) -> list[Probe]:
+    """Databases on the host that this run would leave without data or lock out, asked before anything changes."""
+    others = (
+        f"[ -d {cluster(here)} ] || for other in /etc/postgresql/*/main; do [ -d $other ] || continue; "
+        'echo "postgres_version: the host has the cluster $other, and this run would start an empty one beside it; '
+        f'move the data first (pg_upgradecluster), or set postgres_version to its major version"; exit 1; done'
+    )
+    names = (
+        "SELECT string_agg(datname, ', ') FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')"
+    )
+    foreign = (
+        f"if [ -d {cluster(here)} ] && [ ! -e {cluster(here)}/conf.d/portcullis.conf ]; then "
+        f"{as_postgres(here, 'SELECT 1')} >/dev/null 2>&1 || {{ echo 'the host has a PostgreSQL that Portcullis "
+        "did not set up, and it does not run; start it, so that its databases can be looked at'; exit 1; }; "
+        f'found=$({as_postgres(here, names)} 2>/dev/null); [ -z "$found" ] || {{ echo "the host has a PostgreSQL that '
+        "Portcullis did not set up, with the databases $found; it would lock their users out. Use another host, or "
+        'move them away"; exit 1; }; fi'
+    )
+    return [Probe("clusters of another version", others), Probe("somebody else's databases", foreign)]

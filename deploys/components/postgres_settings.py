@@ -1,0 +1,51 @@
+"""Settings of PostgreSQL: which version, where it listens, names and passwords."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from deploys.lib.checks import long_enough
+from deploys.lib.settings import URL, Port, Secret, Settings, secret
+
+# As a role's or database's name each of these would mean something else: the superuser, who would lose its rights;
+# the role of the health app; keywords of pg_hba.conf, where `all` lets everyone in; and words SQL keeps for itself.
+TAKEN = {
+    "postgres", "health", "template0", "template1",
+    "all", "replication", "sameuser", "samerole", "samegroup",
+    "public", "none", "user", "current_user", "session_user", "current_role", "default", "table", "select",
+}  # fmt: skip
+
+
+class PostgresSettings(Settings):
+    version: int | None = Field(
+        None, ge=14, le=18, description="Major version from the PostgreSQL project's repository. Default: Debian's own."
+    )
+    repository: str = Field(
+        "https://apt.postgresql.org/pub/repos/apt",
+        pattern=URL,
+        description="Package repository for `postgres_version`, or a mirror of it.",
+    )
+    port: Port = Field(5432, description="TCP port to listen on.")
+    database: str = Field("litellm", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Database for LiteLLM.")
+    user: str = Field("litellm", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Role that owns the database.")
+    password: Secret = secret("env:POSTGRES_PASSWORD", "Password of that role, as a reference.")
+    health_password: Secret = secret(
+        "env:POSTGRES_HEALTH_PASSWORD", "Password of the role `health`, which may only connect, as a reference."
+    )
+    memory_mb: int | None = Field(
+        None, ge=256, description="Memory to tune for in MiB. Default: this component's share of the host."
+    )
+    max_connections: int | None = Field(
+        None, ge=20, le=5000, description="Connections to allow. Default: the sum of what everything may open."
+    )
+    storage: str = Field("ssd", pattern="^(ssd|hdd)$", description="Kind of disk: `ssd` or `hdd`; sets planner costs.")
+    extra_config: str = Field("", description="Lines for the end of the configuration; a later line wins.")
+
+    _password = long_enough("password", "health_password", minimum=16)
+
+    @field_validator("user", "database")
+    @classmethod
+    def _own_name(cls, value: str) -> str:
+        if value in TAKEN or value.startswith("pg_"):
+            raise ValueError("has a meaning of its own in PostgreSQL or here; choose another name")
+        return value

@@ -1,0 +1,199 @@
+"""Redis: LiteLLM's cache and its shared counters for limits and cooldowns."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from deploys import operations
+from deploys.lib.checks import ip_addresses, long_enough, out_of_reach
+from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
+from deploys.lib.probes import listens_only
+from deploys.lib.render import render
+from deploys.lib.settings import Port, Secret, Settings, secret
+from deploys.lib.sizing import Demand, Machine
+
+# Not in /etc/redis: what root reads there must not be for Redis to exchange.
+HEALTH_SECRET = "/etc/portcullis/redis-health.secret"
+# A fork for a snapshot copies pages that change meanwhile, and clients have buffers: Redis' administration manual
+# asks for up to twice the data; counters change little, so 1.6.
+FORK_FACTOR = 1.6
+MINIMUM_MB = 160
+
+
+class RedisSettings(Settings):
+    port: Port = Field(6379, description="TCP port to listen on.")
+    bind: list[str] | None = Field(
+        None,
+        description="Addresses to listen on. Default: loopback, and this host's address when a gateway is elsewhere.",
+    )
+    password: Secret = secret("env:REDIS_PASSWORD", "Password of the ACL user `litellm`, as a reference.")
+    health_password: Secret = secret(
+        "env:REDIS_HEALTH_PASSWORD",
+        "Password of the ACL user `health`, which may only ask whether Redis lives, as a reference.",
+    )
+    maxmemory_mb: int | None = Field(
+        None, ge=32, description="Memory for data in MiB. Default: this component's share of the host divided by 1.6."
+    )
+    maxmemory_policy: Literal["volatile-lru", "volatile-ttl", "volatile-lfu", "noeviction"] = Field(
+        "volatile-lru",
+        description="What goes when memory is full. `allkeys-*` is refused: it drops rate-limit counters and queues.",
+    )
+    persistence: Literal["rdb", "aof", "none"] = Field(
+        "rdb",
+        description="`rdb`: a snapshot every 15 minutes at most, a crash loses what came since (counters and cached "
+        "answers). `aof`: a second at most. `none`: a restart starts empty.",
+    )
+    extra_config: str = Field("", description="Lines for the end of redis.conf; a later line wins.")
+
+    _password = long_enough("password", "health_password", minimum=16)
+    _addresses = ip_addresses("bind")
+
+
+def demand(s: RedisSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
+    """A small fixed start and a part of what is left, up to 1 GiB: LiteLLM's counters and cache are small."""
+    if s.maxmemory_mb is not None:
+        fixed = round(s.maxmemory_mb * FORK_FACTOR)
+        return Demand(fixed, why=f"redis_maxmemory_mb {s.maxmemory_mb:,} x {FORK_FACTOR}")
+    return Demand(MINIMUM_MB, weight=0.5, maximum_mb=1024)
+
+
+def maxmemory_mb(here: Here) -> int:
+    """Data Redis may hold, in MiB."""
+    s: RedisSettings = here.settings(RedisSettings)
+    return s.maxmemory_mb or int(here.member.plan.shares["redis"] / FORK_FACTOR)
+
+
+def bind(here: Here) -> list[str]:
+    """Loopback, and the host's own address when a gateway on another host needs it."""
+    s: RedisSettings = here.settings(RedisSettings)
+    if s.bind is not None:
+        return s.bind
+    elsewhere = [m for m in here.of("litellm") if m.name != here.member.name]
+    return ["127.0.0.1", *([here.member.address] if elsewhere and here.member.address else [])]
+
+
+def hashed(secret: SecretStr) -> str:
+    """A password as an ACL file holds it: its SHA-256, so the file has no password in it."""
+    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()
+
+
+def install(here: Here) -> None:
+    operations.packages(name="redis | Packages", names=["redis-server", "redis-tools"])
+    operations.unless(
+        name="redis | Its configuration is not its own to change",
+        test="[ \"$(stat -c '%a %U:%G' /etc/redis)\" = '750 root:redis' ]",
+        command="chown root:redis /etc/redis && chmod u=rwx,g=rx,o=,g-s /etc/redis",
+    )
+
+
+def config_files(here: Here) -> list[ConfigFile]:
+    s: RedisSettings = here.settings(RedisSettings)
+    conf = render("redis/redis.conf.j2", s, bind=bind(here), maxmemory_mb=maxmemory_mb(here))
+    # Redis 7.0 of Debian 12 does not know CLIENT SETINFO, and refuses a user that may use what it does not know.
+    named = here.member.release != "12"
+    acl = render("redis/users.acl.j2", s, litellm=hashed(s.password), health=hashed(s.health_password), setinfo=named)
+    return [
+        ConfigFile("/etc/redis/redis.conf", conf, mode="0640", group="redis"),
+        ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
+        ConfigFile(HEALTH_SECRET, s.health_password.get_secret_value() + "\n", mode="0600", effect="none", secret=True),
+        ConfigFile("/etc/systemd/system/redis-server.service.d/portcullis.conf", render("redis/service.conf.j2", s)),
+        ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),
+        ConfigFile("/etc/tmpfiles.d/portcullis-redis.conf", render("redis/tmpfiles.conf.j2", s), effect="none"),
+    ]
+
+
+def check(here: Here) -> list[str]:
+    """Start a second Redis with the new files on a socket of its own, ask it, stop it; then set the kernel's settings.
+
+    Redis has no syntax check. A container may not be allowed to set some kernel values; Redis then warns and runs.
+    """
+    return [
+        'try=$(mktemp -d); log=$(mktemp); chown redis:redis "$try"; '
+        'trap \'kill $pid 2>/dev/null; rm -rf "$try" "$log"\' EXIT',
+        'runuser -u redis -- redis-server /etc/redis/redis.conf --port 0 --unixsocket "$try/s" --dir "$try" '
+        '--daemonize no --supervised no --logfile "" --pidfile "$try/p" --appendonly no --save "" '
+        '>"$log" 2>&1 & pid=$!',
+        'for i in $(seq 50); do [ -S "$try/s" ] && break; kill -0 $pid 2>/dev/null || break; sleep 0.1; done',
+        f'REDISCLI_AUTH=$(cat {HEALTH_SECRET}) redis-cli -s "$try/s" --user health ping 2>/dev/null | grep -qx PONG || '
+        # Of a mistake in the file Redis says the line, what stands there, and what is wrong with it, below a headline.
+        '{ { grep -A 3 "FATAL CONFIG" "$log" || grep -iE "error|wrong|bad|fatal|abort" "$log"; } | '
+        "tail -n 3; exit 1; }",
+        "sysctl -q -p /etc/sysctl.d/60-portcullis-redis.conf || true",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/portcullis-redis.conf || true",
+    ]
+
+
+def asking(here: Here) -> str:
+    """The beginning of a redis-cli command line on this host, without the password in it."""
+    s: RedisSettings = here.settings(RedisSettings)
+    return f"REDISCLI_AUTH=$(cat {HEALTH_SECRET}) redis-cli -h {bind(here)[0]} -p {s.port} --user health"
+
+
+def ready(here: Here) -> str:
+    return f"{asking(here)} ping | grep -x PONG"
+
+
+def probes(here: Here) -> list[Probe]:
+    s: RedisSettings = here.settings(RedisSettings)
+    used = "sed -n 's/^used_memory_human:/uses /p; s/^maxmemory_human:/of /p; s/^maxmemory_policy:/policy /p'"
+    return [
+        Probe(
+            "answers the health user",
+            f"{asking(here)} info memory | {used} | tr -d '\\r' | paste -s -d ' ' | grep uses",
+        ),
+        Probe(
+            "refuses a client without a password",
+            f"redis-cli -h {bind(here)[0]} -p {s.port} get x 2>&1 | grep NOAUTH",
+        ),
+        listens_only(s.port, bind(here)),
+        Probe(
+            "never evicts counters",
+            f"{asking(here)} info memory | tr -d '\\r' | sed -n 's/^maxmemory_policy:/maxmemory-policy /p' | "
+            "grep -E 'volatile|noeviction'",
+        ),
+    ]
+
+
+def problems(here: Here) -> list[str]:
+    s: RedisSettings = here.settings(RedisSettings)
+    found = out_of_reach("redis_bind", bind(here), [m.name for m in here.of("litellm") if m.name != here.member.name])
+    for line in s.extra_config.lower().replace('"', " ").replace("'", " ").splitlines():
+        if line.split()[:1] == ["maxmemory-policy"] and "allkeys" in line:
+            found.append(
+                "redis_extra_config: allkeys-* would drop rate-limit counters and queues; use a volatile-* policy"
+            )
+    return found
+
+
+def refusals(here: Here) -> list[Probe]:
+    """A Redis with somebody else's data in it, asked before anything changes."""
+    s: RedisSettings = here.settings(RedisSettings)
+    return [
+        Probe(
+            "somebody else's data",
+            "grep -qs 'Managed by Portcullis' /etc/redis/redis.conf || ! command -v redis-cli >/dev/null || "
+            f'{{ keys=$(redis-cli -p {s.port} dbsize 2>/dev/null | tr -dc 0-9); [ "${{keys:-0}}" = 0 ] || {{ echo "the '
+            "host has a Redis that Portcullis did not set up, with $keys keys; its clients would be locked out. Use "
+            'another host, or empty it"; exit 1; }; }',
+        )
+    ]
+
+
+REDIS = Component(
+    name="redis",
+    settings=RedisSettings,
+    demand=demand,
+    install=install,
+    files=config_files,
+    unit=lambda here: "redis-server.service",
+    check=check,
+    ready=ready,
+    probes=probes,
+    problems=problems,
+    refusals=refusals,
+    listeners=lambda here: [Listener(here.settings(RedisSettings).port, ("redis-server",), "redis_port")],
+    version=lambda here: "redis-server --version | sed 's/.*v=\\([^ ]*\\).*/\\1/'",
+)

@@ -1,0 +1,125 @@
+"""Our questions to a host. Each ends in success, so that a missing program or file is an answer and not a failure."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from pyinfra.api import FactBase
+
+from deploys.lib.component import Probe
+from deploys.lib.sizing import Machine
+from deploys.lib.transaction import Change, State, parse, question
+
+
+class Hardware(FactBase[Machine]):
+    """Processors and memory (MiB) the host has."""
+
+    def command(self) -> str:
+        return "nproc; awk '/^MemTotal:/ {print int($2 / 1024)}' /proc/meminfo"
+
+    def process(self, output: list[str]) -> Machine:
+        return Machine(int(output[0]), int(output[1]))
+
+
+class Release(FactBase[dict[str, str]]):
+    """Fields of /etc/os-release, the machine's architecture as ARCH, and INIT: the name of process 1."""
+
+    default = dict
+
+    def command(self) -> str:
+        return "cat /etc/os-release; echo ARCH=$(uname -m); echo INIT=$(cat /proc/1/comm)"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        pairs = (line.partition("=") for line in output if "=" in line)
+        return {name: value.strip("\"'") for name, _, value in pairs}
+
+
+class ListeningPorts(FactBase[dict[int, str]]):
+    """Listening TCP ports and the name of a process that holds each, for ports something listens on."""
+
+    default = dict
+
+    def command(self) -> str:
+        return "ss -Hltnp 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> dict[int, str]:
+        ports = {}
+        for line in output:
+            columns = line.split()
+            if len(columns) < 4:
+                continue
+            port = columns[3].rpartition(":")[2]
+            owner = line.partition('users:(("')[2].partition('"')[0]
+            if port.isdigit():
+                ports[int(port)] = owner or "an unnamed process"
+        return ports
+
+
+class ComponentState(FactBase[State]):
+    """What the host has of a component's files and unit."""
+
+    def command(self, change: Change) -> str:
+        return question(change)
+
+    def process(self, output: list[str]) -> State:
+        return parse(output)
+
+
+class MissingPackages(FactBase[list[str]]):
+    """Which of the named packages are not completely installed."""
+
+    default = list
+
+    def command(self, names: list[str]) -> str:
+        words = " ".join(quote(name) for name in names)
+        return (
+            f"for name in {words}; do "
+            '[ "$(dpkg-query -W -f \'${db:Status-Status}\' "$name" 2>/dev/null)" = installed ] || echo "$name"; '
+            "done"
+        )
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+class Succeeds(FactBase[bool]):
+    """Whether a shell command exits 0."""
+
+    default = bool
+
+    def command(self, command: str) -> str:
+        return f"if ( {command} ) >/dev/null 2>&1; then echo yes; else echo no; fi"
+
+    def process(self, output: list[str]) -> bool:
+        return output[-1:] == ["yes"]
+
+
+class Answer(FactBase[tuple[bool, str, int]]):
+    """A probe's answer: whether it exited 0, its last line, and how long it took in milliseconds."""
+
+    def command(self, probe: Probe) -> str:
+        body = quote(probe.command)
+        return (
+            f"t=$(date +%s%N); out=$(timeout {probe.seconds} sh -c {body} 2>&1 </dev/null); rc=$?; "
+            "printf '%s\\n' \"$out\" | tail -n 1; echo $rc; echo $((($(date +%s%N) - t) / 1000000))"
+        )
+
+    def process(self, output: list[str]) -> tuple[bool, str, int]:
+        *lines, status, milliseconds = output
+        detail = lines[-1] if lines else ""
+        if status == "124" and not detail:
+            detail = "no answer in time"
+        return status == "0", detail, int(milliseconds)
+
+
+class StepProgress(FactBase[tuple[bool, str]]):
+    """Whether a step's unit still runs, and the last line of its log in at most 120 characters."""
+
+    def command(self, unit: str, log: str) -> str:
+        return (
+            f"systemctl is-active {unit} || true; "
+            f"tail -c 2000 {log} 2>/dev/null | tr '\\r' '\\n' | grep -v '^ *$' | tail -n 1 | cut -c 1-120; true"
+        )
+
+    def process(self, output: list[str]) -> tuple[bool, str]:
+        return output[0] in ("active", "activating"), output[1] if len(output) > 1 else ""

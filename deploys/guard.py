@@ -1,0 +1,41 @@
+"""A run without hosts stops with one sentence; pyinfra itself ends it as a success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from pyinfra import state
+from pyinfra.api.exceptions import PyinfraError
+
+
+def why_no_hosts(arguments: dict[str, Any], in_inventory: int, chosen: Sequence[object] | None) -> str:
+    """Why a run has no host to work on; empty when it has one.
+
+    ``arguments`` are those of pyinfra's command line, ``in_inventory`` is how many hosts the inventory has, and
+    ``chosen`` those that --limit and --exclude leave; None when neither was given.
+    """
+    inventory = str(arguments.get("inventory", "the inventory"))
+    if not in_inventory:
+        if inventory.endswith(".py") and not Path(inventory).is_file():
+            return f"there is no inventory file {inventory}; nothing was changed"
+        return f"{inventory} has no hosts; nothing was changed"
+    if chosen is not None and not chosen:
+        words = [f"--{name} {value}" for name in ("limit", "exclude") for value in arguments.get(name) or ()]
+        return f"{' '.join(words)} leaves none of the {in_inventory} hosts of {inventory}; nothing was changed"
+    return ""
+
+
+def refuse_to_run_without_hosts() -> None:
+    """Let pyinfra's state refuse to begin without hosts. Called from config.py, which pyinfra reads before that."""
+    begin: Callable[..., None] = state.init
+
+    def init(inventory: Any, config: Any, initial_limit: Sequence[object] | None = None) -> None:
+        context = click.get_current_context(silent=True)
+        if why := why_no_hosts(context.params if context else {}, len(inventory), initial_limit):
+            raise PyinfraError(why)
+        begin(inventory, config, initial_limit=initial_limit)
+
+    state.init = init  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""Questions about every component; nothing here names one."""

@@ -1,0 +1,146 @@
+"""What a component declares: a frozen record of plain functions, and what those functions are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from deploys.lib.settings import HostSettings, Settings
+from deploys.lib.sizing import Demand, HostPlan, Machine
+
+Effect = Literal["none", "reload", "restart"]
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file a component wants on the host, as finished text.
+
+    ``effect`` is what the service needs before it uses a new version of the file; ``secret`` says that the text has
+    one in it. The text is never part of ``repr``: pyinfra writes the arguments of facts into its log.
+    """
+
+    path: str
+    text: str = field(repr=False)
+    mode: str = "0644"
+    user: str = "root"
+    group: str = "root"
+    effect: Effect = "restart"
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link a component wants on the host: the ``current`` version of something."""
+
+    path: str
+    target: str
+    effect: Effect = "restart"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A question asked on the host as root: ``command`` exits 0 and may print one line of detail."""
+
+    name: str
+    command: str
+    seconds: int = 30
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A TCP port a component will listen on, and the process names that may already hold it."""
+
+    port: int
+    owners: tuple[str, ...]
+    setting: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One host of the inventory, as the other hosts know it.
+
+    ``release`` is Debian's number, such as ``12``, and empty for a host outside this run.
+    """
+
+    name: str
+    address: str | None
+    host: HostSettings
+    machine: Machine
+    plan: HostPlan
+    settings: Mapping[str, Settings]
+    release: str = ""
+
+    def has(self, component: str) -> bool:
+        return component in self.settings
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a component's functions may know: the host they run for, and the site around it."""
+
+    member: Member
+    site: tuple[Member, ...]
+
+    def of(self, component: str) -> tuple[Member, ...]:
+        """Every host that has ``component``, in inventory order."""
+        return tuple(member for member in self.site if member.has(component))
+
+    def reach(self, other: Member) -> str:
+        """The address under which this host reaches ``other``: loopback when they are the same."""
+        if other.name == self.member.name:
+            return "127.0.0.1"
+        assert other.address is not None  # apply refuses a site with several hosts and no addresses
+        return other.address
+
+    def settings(self, cls: type[Any]) -> Any:
+        """This host's settings of class ``cls``."""
+        return next(s for s in self.member.settings.values() if isinstance(s, cls))
+
+
+def _nothing(here: Here) -> list[Any]:
+    return []
+
+
+def _no_operations(here: Here) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Component:
+    """One service of the gateway: data and pure functions, plus the two that call operations.
+
+    ``files``, ``links``, ``check``, ``ready``, ``probes``, ``demand`` and ``problems`` are pure. ``install`` runs
+    before any file is written, ``provision`` after the service is ready; both call idempotent operations only.
+    ``group`` is the inventory group whose hosts get the component; ``needs`` are components some host must have.
+    """
+
+    name: str
+    settings: type[Settings]
+    demand: Callable[[Any, Machine, frozenset[str]], Demand]
+    install: Callable[[Here], None] = _no_operations
+    files: Callable[[Here], list[ConfigFile]] = _nothing
+    links: Callable[[Here], list[Link]] = _nothing
+    unit: Callable[[Here], str] | None = None
+    extra_units: Callable[[Here], list[str]] = _nothing
+    stopped_units: Callable[[Here], list[str]] = _nothing
+    check: Callable[[Here], list[str]] = _nothing
+    check_seconds: int = 120
+    outdated: Callable[[Here], list[Probe]] = _nothing
+    ready: Callable[[Here], str] = lambda here: "true"
+    ready_seconds: int = 60
+    provision: Callable[[Here], None] = _no_operations
+    problems: Callable[[Here], list[str]] = _nothing
+    refusals: Callable[[Here], list[Probe]] = _nothing
+    listeners: Callable[[Here], list[Listener]] = _nothing
+    probes: Callable[[Here], list[Probe]] = _nothing
+    version: Callable[[Here], str] = lambda here: ""
+    serial: bool = False
+    group: str = ""
+    needs: tuple[str, ...] = ()
+    hints: Callable[[Here], list[str]] = field(default=_nothing)
+
+    @property
+    def hosts(self) -> str:
+        """The inventory group whose hosts get this component."""
+        return self.group or self.name

@@ -1,0 +1,26 @@
+"""Shell text of questions and steps that several components need."""
+
+from __future__ import annotations
+
+from deploys.lib.component import Probe
+
+
+def listens_only(port: int, addresses: list[str]) -> Probe:
+    """Whether ``port`` is listened on at exactly ``addresses``."""
+    wanted = " ".join(sorted(addresses))
+    found = "awk '{print $4}' | sed 's/:[0-9]*$//' | tr -d '[]' | sort -u | paste -s -d ' '"
+    return Probe("listens only where it should", f"ss -Hltn 'sport = :{port}' | {found} | grep -x '{wanted}'")
+
+
+def local_url(listen: str, port: int) -> str:
+    """Where a service that listens at ``listen`` answers on its own host; without a slash at the end."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def system_user(name: str, home: str) -> str:
+    """Shell text that makes a user without a password or a shell, with a group of the same name."""
+    return (
+        f"getent passwd {name} >/dev/null || "
+        f"useradd --system --user-group --home-dir {home} --shell /usr/sbin/nologin {name}"
+    )

@@ -1,0 +1,171 @@
+"""The inventory as typed members: every host's settings validated and sized before anything is changed anywhere."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deploys.lib.component import Component, Here, Member
+from deploys.lib.settings import HostSettings, Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
+from deploys.lib.sizing import PRESETS, HostPlan, Machine, SizingError, plan_host
+
+
+@dataclass(frozen=True)
+class HostData:
+    """One host as the inventory has it. ``measure`` asks the machine its size; None when it is not connected."""
+
+    name: str
+    groups: tuple[str, ...]
+    data: Mapping[str, Any]
+    connector_keys: frozenset[str]
+    resolve: Resolve
+    measure: Callable[[], Machine] | None = None
+    release: Callable[[], str] = lambda: ""
+
+
+def _machine(host: HostData, settings: HostSettings) -> Machine:
+    base = PRESETS.get(settings.preset)
+    if base is None:
+        if settings.vcpus and settings.memory_mb:
+            base = Machine(settings.vcpus, settings.memory_mb)
+        elif host.measure is not None:
+            base = host.measure()
+        else:
+            raise SettingsError(
+                [
+                    "preset: `auto` needs to ask this host, which is outside this run; run it without --limit, or set "
+                    "preset, or vcpus and memory_mb, for it"
+                ]
+            )
+    return Machine(settings.vcpus or base.vcpus, settings.memory_mb or base.memory_mb)
+
+
+def _address(host: HostData, settings: HostSettings) -> str | None:
+    candidate = settings.private_address or str(host.data.get("ssh_hostname", host.name))
+    try:
+        return str(ipaddress.ip_address(candidate))
+    except ValueError:
+        if settings.private_address:
+            raise SettingsError([f"private_address: {candidate!r} is not an IP address"]) from None
+        return None
+
+
+def _member(host: HostData, components: Iterable[Component]) -> Member:
+    present = [component for component in components if component.hosts in (*host.groups, "all")]
+    if all(component.hosts == "all" for component in present):
+        present = []  # a host of somebody else's: not ours to touch
+    general = settings_from(host.data, "", HostSettings, host.resolve)
+    problems: list[str] = []
+    typed: dict[str, Settings] = {}
+    for component in present:
+        try:
+            typed[component.name] = settings_from(host.data, f"{component.name}_", component.settings, host.resolve)
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    if not present:
+        return Member(host.name, _address(host, general), general, Machine(0, 0), HostPlan(Machine(0, 0), 0, {}), {})
+    machine = _machine(host, general)
+    tenants = frozenset(typed)
+    demands = {c.name: c.demand(typed[c.name], machine, tenants) for c in present}
+    return Member(
+        host.name, _address(host, general), general, machine, plan_host(machine, demands), typed, host.release()
+    )
+
+
+def check_components(names: Iterable[str], components: Iterable[Component]) -> None:
+    """Refuse ``components=`` that names none, or one that there is not."""
+    known = [component.name for component in components]
+    names = list(names)
+    if not names:
+        raise SettingsError([f"components: names none; there are {', '.join(known)}, and `all`"])
+    for name in names:
+        if name not in (*known, "all"):
+            raise SettingsError([f"components: there is no component {name!r}; there are {', '.join(known)}"])
+
+
+def survey(hosts: Iterable[HostData], components: tuple[Component, ...]) -> tuple[Member, ...]:
+    """Every host of the inventory as a member, or SettingsError with a line for every problem of every host."""
+    whose: dict[str, list[str]] = {}
+    members: list[Member] = []
+    classes: dict[str, type[Settings]] = {f"{c.name}_": c.settings for c in components}
+    for host in hosts:
+        own: list[str] = []
+        unclaimed: set[str] = set()
+        try:
+            refuse_unclaimed(host.data, {"": HostSettings, **classes}, host.connector_keys)
+        except SettingsError as error:
+            own += error.problems
+            unclaimed = {problem.partition(":")[0] for problem in own}
+        # One sentence per key: the classes would call a renamed key unknown, or suggest another nearest one.
+        host = replace(host, data={key: value for key, value in host.data.items() if key not in unclaimed})
+        try:
+            members.append(_member(host, components))
+            check_components(members[-1].host.components, components)
+        except SettingsError as error:
+            own += error.problems
+        except SizingError as error:
+            own.append(str(error))
+        for problem in dict.fromkeys(own):
+            whose.setdefault(problem, []).append(host.name)
+    if whose:
+        # One setting for all hosts is one mistake, not one per host.
+        raise SettingsError(f"{', '.join(names)}: {problem}" for problem, names in whose.items())
+    site = tuple(members)
+    problems = _wiring_problems(site, components)
+    if problems:
+        raise SettingsError(problems)
+    return site
+
+
+def _address_problems(spread: list[Member]) -> list[str]:
+    """Addresses under which the hosts of a spread-out gateway would reach themselves, or one another's neighbour."""
+    problems = []
+    for address in dict.fromkeys(member.address for member in spread if member.address):
+        names = [member.name for member in spread if member.address == address]
+        place = ipaddress.ip_address(address)
+        if place.is_loopback or place.is_unspecified:
+            problems.append(
+                f"{', '.join(names)}: private_address: {address} leads every other host to itself; set the address "
+                "the others reach it under"
+            )
+        elif len(names) > 1:
+            problems.append(f"{', '.join(names)}: private_address: {address} is the address of more than one host")
+    return problems
+
+
+def _wiring_problems(site: tuple[Member, ...], components: tuple[Component, ...]) -> list[str]:
+    problems = []
+    everywhere = {component.name for component in components if component.hosts == "all"}
+    used = {name for member in site for name in member.settings} - everywhere
+    if not used:
+        groups = sorted({component.hosts for component in components} - {"all"})
+        return [f"no host of the inventory is in a group that Portcullis knows: {', '.join(groups)}"]
+    for component in components:
+        for need in component.needs:
+            if component.name in used and need not in used:
+                group = next(c.hosts for c in components if c.name == need)
+                users = ", ".join(member.name for member in site if member.has(component.name))
+                problems.append(
+                    f"{component.name} on {users} needs {need}, but no host is in the group {group!r}; "
+                    f"add one to the inventory, for example the same host"
+                )
+    spread = [member for member in site if set(member.settings) - everywhere]
+    if len(spread) > 1:
+        problems += [
+            f"{member.name}: private_address: the hosts of a spread-out gateway need IP addresses, and "
+            f"{member.name!r} is not one; set private_address for it"
+            for member in spread
+            if member.address is None
+        ]
+        problems += _address_problems(spread)
+    if not problems:
+        for member in spread:
+            for component in components:
+                if member.has(component.name):
+                    found = component.problems(Here(member, site))
+                    problems += [f"{member.name}: {problem}" for problem in found]
+    return problems

@@ -1,0 +1,1 @@
+. /etc/os-release; { echo "Types: deb"; cat "$DATA"; echo "Suites: $VERSION_CODENAME-pgdg"; echo "Components: main"; echo "Signed-By: /usr/share/postgresql-common/pgdg/apt.postgresql.org.asc"; } >/etc/apt/sources.list.d/portcullis-postgresql.sources; apt-get -o DPkg::Lock::Timeout=300 -qq update

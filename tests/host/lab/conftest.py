@@ -1,0 +1,169 @@
+"""The labs that are broken on purpose: started when first needed, removed at the end unless PORTCULLIS_KEEP_LABS=1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytest
+from docker.errors import DockerException
+
+from deploys.lib.render import ROOT
+from tests.host import support_lab
+from tests.host.support import Server
+from tests.host.support_lab import Run, Running, hosts_of, until
+from tests.lab import engine
+from tests.lab.cache import LabError
+from tests.lab.lab import Lab
+
+KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
+# The usual first, then what breaks it; each lab's tests in a row.
+ORDER = ("deploy", "faults", "changes", "refusals", "upgrade", "split", "interrupted")
+# First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
+EARLY: dict[str, Running] = {}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running lab and its hosts."""
+
+    name: str
+
+    @cached_property
+    def servers(self) -> tuple[Server, ...]:
+        return hosts_of(self.name)
+
+    @property
+    def server(self) -> Server:
+        """The only host of a lab that has one."""
+        assert len(self.servers) == 1
+        return self.servers[0]
+
+
+@dataclass(frozen=True)
+class Deployed(Site):
+    """A lab after its first deploy."""
+
+    first: Run | None = None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = [item for item in items if "tests/host/lab/" in item.nodeid]
+    rest = [item for item in items if item not in here]
+    items[:] = rest + sorted(here, key=lambda item: ORDER.index(item.path.stem.removeprefix("test_")))
+    reason = ""
+    if config.getoption("--inventory"):
+        reason = "these break hosts on purpose; they start hosts of their own, without --inventory (make test)"
+    elif here:
+        try:
+            engine.connect()
+        except (LabError, DockerException) as error:
+            reason = f"docker is not usable here: {error}"
+    for item in here:
+        item.add_marker(pytest.mark.lab)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _progress(pytestconfig: pytest.Config) -> None:
+    """Lines about progress reach the terminal although pytest captures output."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        if capture is None:
+            print(line, flush=True)
+            return
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write(f"\n{line}")
+            sys.stdout.flush()
+
+    support_lab.announce(say)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _secrets() -> None:
+    subprocess.run(
+        [sys.executable, "scripts/make_secrets.py", "inventories/lab.py"], cwd=ROOT, check=True, capture_output=True
+    )
+
+
+def _lab(name: str, topology: str, suite: str, user: str, *, fresh: bool = False) -> Iterator[str]:
+    lab = Lab(name)
+    if fresh:
+        lab.down()
+    support_lab.say(f"      starting {topology} {suite}, user {user}")
+    lab.up(topology, suite, user)
+    yield name
+    if not KEEP:
+        lab.down()
+
+
+def _deployed(name: str) -> Deployed:
+    early = EARLY.pop(name, None)
+    first = (early or Running(name)).finish()
+    assert first.status == 0, first.problem
+    support_lab.say("      deployed meanwhile" if early else f"      deployed in {first.seconds:.0f} s")
+    return Deployed(name, first)
+
+
+@pytest.fixture(scope="session")
+def bookworm() -> Iterator[Site]:
+    """One bare Debian 12 host, whose user becomes root with sudo."""
+    for name in _lab("ht-bookworm", "single", "bookworm", "operator", fresh=not KEEP):
+        yield Site(name)
+
+
+@pytest.fixture(scope="session")
+def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
+    """Everything on one Debian 13 host."""
+    if any("split" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        Lab("ht-split").up("split", "trixie", "root")
+        EARLY["ht-split"] = Running("ht-split")
+    for name in _lab("ht-trixie", "single", "trixie", "root"):
+        yield _deployed(name)
+    for name, unused in EARLY.items():
+        unused.kill()
+        if not KEEP:
+            Lab(name).down()
+    EARLY.clear()
+
+
+@pytest.fixture(scope="session")
+def split() -> Iterator[Deployed]:
+    """Database, cache, inference and two gateways on hosts of their own."""
+    for name in _lab("ht-split", "split", "trixie", "root"):
+        yield _deployed(name)
+
+
+@pytest.fixture
+def restored(trixie: Deployed) -> Iterator[Deployed]:
+    """The single host, working before the test and again after it, whatever the test did to its services."""
+    for other in EARLY.values():
+        until(lambda other=other: not other.alive(), 900, "the other lab is deployed, and the processors are free")
+    yield trixie
+    server = trixie.server
+    units = " ".join(c.unit(server.here) for c in server.components if c.unit)
+    server.sh(f"rm -f /run/portcullis-health/drain; systemctl kill -s CONT {units}; systemctl start {units}")
+    ready = f"curl -fsS --max-time 5 {support_lab.health_url(server)}/health/readiness"
+    until(lambda: server.sh(ready).status == 0, 90, "the host works again after the test")
+
+
+def suite(lab: str) -> None:
+    """Ask the lab with the tests that ask any inventory; a failure among them is a failure here."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/host", "--ignore", "tests/host/lab", "--inventory",
+         support_lab.INVENTORY, "-q", "-p", "no:cacheprovider", "--tb=short"],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PORTCULLIS_LAB": lab}, check=False,
+    )  # fmt: skip
+    summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-300:]
+    support_lab.say(f"      {lab}: {summary}")
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED", "ERROR")):
+            support_lab.say(f"      {line[:200]}")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in summary

@@ -1,0 +1,66 @@
+"""Ollama: the pinned version, every model answers, and no address of it is public."""
+
+from __future__ import annotations
+
+import json
+
+from deploys.components import ollama
+from deploys.components.ollama_models import models_of
+from deploys.components.ollama_settings import OllamaSettings
+from tests.host.support import Server
+from tests.host.support_http import ask
+
+
+def settings(server: Server) -> OllamaSettings:
+    found: OllamaSettings = server.here.settings(OllamaSettings)
+    return found
+
+
+def test_runs_the_pinned_version(ollama_server: Server) -> None:
+    reply = ask(ollama_server, f"{ollama.base_url(ollama_server.here)}/api/version")
+    assert reply.status == 200
+    assert reply.json()["version"] == settings(ollama_server).version
+
+
+def test_every_model_answers(ollama_server: Server) -> None:
+    url = ollama.base_url(ollama_server.here)
+    for model in models_of(settings(ollama_server)):
+        if model.mode == "chat":
+            body = {"model": model.full, "prompt": "ready?", "stream": False, "options": {"num_predict": 8}}
+            reply = ask(ollama_server, f"{url}/api/generate", body=body, seconds=300)
+            assert reply.status == 200 and reply.json()["response"].strip(), f"{model.name}: {reply!r}"
+        else:
+            reply = ask(ollama_server, f"{url}/api/embed", body={"model": model.full, "input": "ready?"}, seconds=300)
+            assert reply.status == 200 and reply.json()["embeddings"][0], f"{model.name}: {reply!r}"
+
+
+def test_has_the_models_under_their_own_names(ollama_server: Server) -> None:
+    listed = ask(ollama_server, f"{ollama.base_url(ollama_server.here)}/api/tags").json()["models"]
+    assert {model.full for model in models_of(settings(ollama_server))} <= {model["name"] for model in listed}
+
+
+def test_listens_only_where_planned(ollama_server: Server) -> None:
+    port = settings(ollama_server).port
+    found = ollama_server.out(f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}' | sed 's/:[0-9]*$//' | sort -u")
+    assert found.split() == [ollama.listen(ollama_server.here)]
+
+
+def test_models_belong_to_it_alone(ollama_server: Server) -> None:
+    assert ollama_server.out("stat -c '%a %U' /var/lib/ollama") == "750 ollama"
+    user = ollama_server.out("ps -o user= -p $(systemctl show -p MainPID --value ollama)")
+    assert user == "ollama"
+
+
+def test_the_program_is_not_its_own_to_change(ollama_server: Server) -> None:
+    folder = ollama.version_folder(ollama_server.here)
+    assert ollama_server.out(f"find {folder} ! -user root -o -perm /022 ! -type l | head -n 3") == ""
+
+
+def test_answers_stay_json_when_a_model_is_unknown(ollama_server: Server) -> None:
+    reply = ask(
+        ollama_server,
+        f"{ollama.base_url(ollama_server.here)}/api/generate",
+        body={"model": "no-such-model", "prompt": "x"},
+    )
+    assert reply.status == 404
+    assert "error" in json.loads(reply.text)

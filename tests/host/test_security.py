@@ -1,0 +1,128 @@
+"""Nothing on a host shows a secret to those who must not see it, and every service is in its sandbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deploys.lib.component import Component
+from tests.host.support import Server, secret_values
+
+# systemd-analyze's exposure, 0 to 10: what the sandbox of each unit allows at most.
+EXPOSURE = {"litellm": 1.5, "health": 1.5, "ollama": 1.8, "redis": 1.3, "postgres": 3.0}
+# Both run on the host as root with the values on standard input, and print where they found one: by name, never itself.
+PROCESSES = """
+import glob, json, os, subprocess
+secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
+found = []
+for path in glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        text = open(path, "rb").read()
+    except OSError:
+        continue
+    found += [f"{name} in {path} ({text[:40]!r})" for name, value in secrets.items() if value in text]
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+    for path in glob.glob("/proc/[0-9]*/environ"):
+        try:
+            text = open(path, "rb").read()
+        except OSError:
+            continue
+        for name, value in secrets.items():
+            if value in text:
+                os.write(writer, f"{name} in {path}\\n".encode())
+    os._exit(0)
+os.close(writer)
+os.wait()
+found += open(reader).read().splitlines()
+print("\\n".join(found))
+"""
+JOURNAL = """
+import json, subprocess
+secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
+journal = subprocess.Popen(["journalctl", "-q", "--no-pager", "-a", "-o", "cat"], stdout=subprocess.PIPE)
+lines, found = 0, set()
+for line in journal.stdout:
+    lines += 1
+    found |= {name for name, value in secrets.items() if value in line}
+print("\\n".join(f"{name} in the journal" for name in sorted(found)) if lines else "the journal is empty")
+"""
+FILES = """
+import json, os, subprocess
+values = "\\n".join(json.loads(SECRETS).values())
+def nobody():
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+folders = [f for f in ("/etc", "/opt", "/var/lib", "/var/log", "/var/backups", "/usr/local", "/tmp", "/home", "/run")
+           if os.path.isdir(f)]
+done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f", "-", *folders], input=values,
+                      capture_output=True, text=True, preexec_fn=nobody, cwd="/")
+print(done.stdout)
+"""
+
+
+def _look(server: Server, script: str) -> str:
+    secrets = json.dumps(json.dumps(secret_values(server)))
+    done = server.python(f"SECRETS = {secrets}\n{script}", seconds=240)
+    assert done.status == 0, done.err
+    return done.out.strip()
+
+
+def test_the_search_finds_what_it_should(server: Server) -> None:
+    """A search that cannot find anything would pass for ever."""
+    server.out(
+        "umask 022; echo portcullis-canary-7f3a >/tmp/portcullis-canary; echo portcullis-canary-7f3a | systemd-cat"
+    )
+    try:
+        canary = json.dumps(json.dumps({"canary": "portcullis-canary-7f3a"}))
+        assert "/tmp/portcullis-canary" in server.python(f"SECRETS = {canary}\n{FILES}").out
+        assert "canary in the journal" in server.python(f"SECRETS = {canary}\n{JOURNAL}").out
+        started = "sh -c 'sleep 3; :' portcullis-canary-7f3a >/dev/null 2>&1 & "
+        server.out(started)
+        assert "canary in /proc" in server.python(f"SECRETS = {canary}\n{PROCESSES}").out
+    finally:
+        server.out("rm -f /tmp/portcullis-canary")
+
+
+def test_no_secret_in_a_command_line_or_a_readable_environment(server: Server) -> None:
+    assert _look(server, PROCESSES) == ""
+
+
+def test_no_secret_in_the_journal(server: Server) -> None:
+    assert _look(server, JOURNAL) == ""
+
+
+def test_no_secret_in_a_file_others_can_read(server: Server) -> None:
+    assert _look(server, FILES) == ""
+
+
+def test_backups_are_for_root_only(server: Server) -> None:
+    root = server.here.member.host.backup_root
+    if server.sh(f"[ -d {root} ]").status:
+        pytest.skip("there are no backups yet")
+    assert server.out(f"stat -c '%a %U %G' {root}") == "700 root root"
+    assert server.out("stat -c '%a %U %G' /var/lib/portcullis") == "700 root root"
+
+
+def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
+    if component.unit is None:
+        assert component.name not in EXPOSURE
+        return
+    shown = server.out(f"systemd-analyze security --no-pager {component.unit(server.here)} | tail -n 1", 120)
+    exposure = float(shown.partition(": ")[2].split()[0])
+    assert exposure <= EXPOSURE[component.name], shown
+
+
+def test_services_do_not_run_as_root(server: Server) -> None:
+    for component in server.components:
+        if component.unit is None:
+            continue
+        unit = component.unit(server.here)
+        user = server.out(f"ps -o uid= -p $(systemctl show -p MainPID --value {unit})")
+        assert user != "0", f"{unit} runs as root"
+
+
+def test_no_superuser_of_postgresql_has_a_password(postgres_server: Server) -> None:
+    count = "SELECT count(*) FROM pg_authid WHERE rolsuper AND rolpassword IS NOT NULL"
+    assert postgres_server.out(f'runuser -u postgres -- psql -X -A -t -c "{count}"') == "0"

@@ -1,0 +1,55 @@
+"""What an inventory needs to know of a running lab; only reads, never builds or starts anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.lab import engine, mirror
+from tests.lab.artefacts import ollama
+from tests.lab.cache import LabError
+from tests.lab.hosts import Host, known_hosts, ssh_key
+from tests.lab.lab import Lab, hosts
+
+InventoryHost = tuple[str, dict[str, Any]]
+
+
+def connection(host: Host) -> dict[str, Any]:
+    """The data pyinfra's SSH connector needs to reach a host without a question."""
+    return {
+        "ssh_hostname": host.address,
+        "ssh_user": host.ssh_user,
+        "ssh_key": str(ssh_key()),
+        "ssh_known_hosts_file": str(known_hosts(host.name)),
+        "ssh_strict_host_key_checking": "yes",
+        # Keys of the user's own agent would be tried first, and sshd counts them as failures.
+        "ssh_allow_agent": False,
+        "ssh_look_for_keys": False,
+    }
+
+
+def groups(lab: str) -> dict[str, list[InventoryHost]]:
+    """Each group of the lab with its hosts and how to reach them."""
+    found = hosts(engine.running(), lab)
+    if not found:
+        raise LabError(f"lab '{lab}' does not exist; run `python -m tests.lab up {lab}`")
+    if stopped := [h.name for h in found if h.status != "running"]:
+        raise LabError(f"{', '.join(stopped)} of lab '{lab}' do not run; run `python -m tests.lab up {lab}`")
+    result: dict[str, list[InventoryHost]] = {}
+    for host in found:
+        for group in host.groups:
+            result.setdefault(group, []).append((host.name, connection(host)))
+    return result
+
+
+def settings(ollama_version: str = ollama.VERSIONS[0]) -> dict[str, Any]:
+    """The product's settings that point it at the mirror."""
+    client = engine.running()
+    base, artefacts = mirror.base_url(client), mirror.served(client)
+    return {
+        "ollama_version": ollama_version,
+        "ollama_url": f"{base}/{ollama.archive_path(ollama_version)}",
+        "ollama_sha256": artefacts.ollama_sha256(ollama_version),
+        "ollama_registry": base,
+        "litellm_prisma_mirror": base,
+        "extra_ca_certificates": [str(path) for path in Lab.ca_certificates()],
+    }

@@ -1,0 +1,90 @@
+"""Every run of the plan tests, made once and two at a time: starting pyinfra costs more than what it does then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.plan.command import MARK, Ran, pyinfra
+
+SITE = "deploys/site.py"
+# Inventories that differ from inventories/fake.py in one thing each.
+VARIED = {
+    "no-hosts": "litellm = []\n",
+    "no-redis": "from inventories.fake import litellm, ollama, postgres\n",
+    "stranger": "web = ['@fake/web']\n",
+    "old-debian": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_old = {'/etc/os-release': ['ID=debian', 'VERSION_ID=\"11\"', 'PRETTY_NAME=\"Debian 11\"', 'INIT=systemd']}\n"
+        "redis = [(name, {**data, 'fake_responses': {**_old, **_answers, **_old}}) for name, data in redis]\n"
+    ),
+    "port-taken": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_ss = {'ss -Hltnp': ['LISTEN 0 511 0.0.0.0:6379 0.0.0.0:* users:((\"valkey-server\",pid=7,fd=6))']}\n"
+        "redis = [(name, {**data, 'fake_responses': {**_ss, **_answers}}) for name, data in redis]\n"
+    ),
+    "gateway-fails": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_bad = {'cat /var/lib/portcullis/switched/litellm.': {'success': False, 'stderr': 'not ready'}}\n"
+        "litellm = [(name, {**data, 'fake_responses': {**_bad, **_answers}}) for name, data in litellm]\n"
+    ),
+}
+
+
+def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
+    """Every run by name. ``folder`` has the varied inventories."""
+
+    def on(name: str, *arguments: str) -> Callable[[], Ran]:
+        return lambda: pyinfra(*(arguments or (SITE, "--json")), inventory=folder / f"{name}.py")
+
+    root = Path(__file__).resolve().parents[2]
+    site = str(root / SITE)
+    fake = root / "inventories" / "fake.py"
+    wrong = ("redis_prot=6380", f"redis_password={MARK}-literal", "litellm_salt_key=007")
+    return {
+        "plan": lambda: pyinfra(SITE, "--json", "--diff", "-vvv", "--debug"),
+        "loud": lambda: pyinfra(SITE, "-y", "-vvv", "--debug", "--diff", "--data", "fake_delay=0.005"),
+        "inventory": lambda: pyinfra("debug-inventory", "--json"),
+        "verify": lambda: pyinfra("deploys/verify.py", "-y", "--debug"),
+        "one component": lambda: pyinfra(SITE, "--json", "--data", "components=redis"),
+        "gateway fails": on("gateway-fails", SITE, "-y", "--debug"),
+        "stranger": on("stranger", SITE, "-y", "--debug"),
+        "no inventory": lambda: pyinfra(SITE, "-y", inventory="inventories/prodction.py"),
+        "no hosts": on("no-hosts", SITE, "-y"),
+        "limit": lambda: pyinfra(SITE, "-y", "--limit", "@fake/gw-1", "--exclude", "litellm"),
+        "elsewhere": lambda: pyinfra(site, "-y", inventory=fake, cwd=folder),
+        "elsewhere with config": lambda: pyinfra(
+            site, "-y", "--config", str(root / "config.py"), inventory=fake, cwd=folder
+        ),
+        "wrong": lambda: pyinfra(
+            SITE, "-y", "--debug", *(word for one in wrong for word in ("--data", one)), REDIS_HEALTH_PASSWORD=None
+        ),
+        "no redis": on("no-redis", SITE, "-y", "--debug"),
+        "old debian": on("old-debian", SITE, "-y", "--debug"),
+        "port taken": on("port-taken", SITE, "-y", "--debug"),
+        "part of the site": lambda: pyinfra(SITE, "--json", "--limit", "litellm"),
+    }
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
+    folder = tmp_path_factory.mktemp("inventories")
+    for name, text in VARIED.items():
+        (folder / f"{name}.py").write_text(text)
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(run) for name, run in cases(folder).items()}
+
+
+@pytest.fixture(scope="session")
+def ran(runs: dict[str, Future[Ran]]) -> Callable[[str], Ran]:
+    return lambda name: runs[name].result()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this tier in one process of `-n`: its runs of pyinfra are made once and shared."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("plan"))

@@ -1,0 +1,101 @@
+"""A run that cannot go well ends before it begins: one plain sentence, an exit code, and nothing executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from deploys.guard import why_no_hosts
+from tests.plan.command import Ran
+
+Runs = Callable[[str], Ran]
+FOLDER = "run pyinfra from Portcullis' own folder, the one with config.py and group_data/"
+EVERY = "@fake/db, @fake/cache, @fake/llm, @fake/gw-1, @fake/gw-2"
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("no inventory", "there is no inventory file inventories/prodction.py; nothing was changed"),
+        (
+            "limit",
+            "--limit @fake/gw-1 --exclude litellm leaves none of the 5 hosts of inventories/fake.py; "
+            "nothing was changed",
+        ),
+        ("elsewhere", FOLDER),
+        ("elsewhere with config", FOLDER),
+        (
+            "old debian",
+            "nothing was changed: @fake/cache: runs Debian 11; Portcullis needs Debian 12 or 13",
+        ),
+        (
+            "port taken",
+            "nothing was changed: @fake/cache: port 6379 (redis_port) is taken by valkey-server; stop it or "
+            "set redis_port",
+        ),
+    ],
+)
+def test_a_run_is_refused_with_one_sentence(ran: Runs, case: str, sentence: str) -> None:
+    done = ran(case)
+    assert done.code == 1
+    assert done.error == sentence, done.text
+    assert "Traceback" not in done.text
+
+
+def test_everything_that_is_wrong_with_the_settings_is_said_at_once(ran: Runs) -> None:
+    done = ran("wrong")
+    said = done.text.partition("nothing was changed: ")[2].strip().splitlines()
+    assert done.code == 1 and "Traceback" not in done.text
+    assert [line.strip() for line in said] == [
+        f"{EVERY}: redis_prot: unknown setting; did you mean redis_port?",
+        "@fake/cache: redis_password: a literal value is refused; give a reference: env:NAME, file:PATH or cmd:COMMAND",
+        "@fake/cache: redis_health_password: env:REDIS_HEALTH_PASSWORD is set neither in the environment nor in "
+        "secrets/fake.env; `make secrets` creates it",
+        "@fake/gw-1, @fake/gw-2: litellm_salt_key: must be a reference in quotes, such as env:NAME; this one is of "
+        "type int",
+    ]
+
+
+def test_an_inventory_without_hosts_is_said(ran: Runs) -> None:
+    done = ran("no hosts")
+    assert done.code == 1 and done.error.endswith("no-hosts.py has no hosts; nothing was changed")
+
+
+def test_a_missing_group_is_said_for_everyone_who_needs_it(ran: Runs) -> None:
+    done = ran("no redis")
+    assert done.code == 1 and "Traceback" not in done.text
+    assert (
+        "nothing was changed: litellm on @fake/gw-1, @fake/gw-2 needs redis, but no host is in the group 'redis'"
+        in done.text
+    )
+
+
+@pytest.mark.parametrize("case", ["no redis", "old debian", "port taken", "wrong"])
+def test_a_refused_run_only_asked(ran: Runs, case: str) -> None:
+    done = ran(case)
+    assert "--> Beginning operation run" not in done.text
+    assert not [line for line in done.executed if any(word in line for word in ("transact", "apt-get", "systemd-run"))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hosts", "chosen", "why"),
+    [
+        ({"inventory": "x.py"}, 2, None, ""),
+        ({"inventory": "x.py"}, 2, ["one"], ""),
+        ({"inventory": "no/x.py"}, 0, None, "there is no inventory file no/x.py; nothing was changed"),
+        ({"inventory": "config.py"}, 0, None, "config.py has no hosts; nothing was changed"),
+        ({"inventory": "host"}, 0, None, "host has no hosts; nothing was changed"),
+        (
+            {"inventory": "x.py", "limit": ("a", "b"), "exclude": ("c",)},
+            3,
+            [],
+            "--limit a --limit b --exclude c leaves none of the 3 hosts of x.py; nothing was changed",
+        ),
+        ({}, 0, None, "the inventory has no hosts; nothing was changed"),
+    ],
+)
+def test_the_guard_knows_why_there_is_no_host(
+    arguments: dict[str, object], hosts: int, chosen: list[str] | None, why: str
+) -> None:
+    assert why_no_hosts(arguments, hosts, chosen) == why

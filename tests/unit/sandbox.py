@@ -1,0 +1,162 @@
+"""A folder in which payload/host/transact runs for real, with a systemctl that keeps a service in three files."""
+
+from __future__ import annotations
+
+import base64
+import grp
+import io
+import os
+import pwd
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploys.lib.component import ConfigFile, Effect, Link
+from deploys.lib.render import ROOT
+from deploys.lib.transaction import Change, bundle
+
+USER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+UNIT = "x.service"
+
+# One service: `active`, `enabled` and times are files. It dies of a main.conf that says so, and serves what it read.
+SYSTEMCTL = r"""#!/bin/sh
+echo "$*" >>"$FAKE/calls"
+last() { for word; do :; done; echo "$word"; }
+now() { date -u '+%a %Y-%m-%d %H:%M:%S.%6N UTC'; }
+unit=$(last "$@")
+case "$*" in
+*is-active*) [ "$(cat "$FAKE/active.$unit" 2>/dev/null)" = active ] ;;
+*is-failed*) [ "$(cat "$FAKE/active.$unit" 2>/dev/null)" = failed ] ;;
+*is-enabled*) [ -e "$FAKE/enabled.$unit" ] ;;
+*enable*--now*) : >"$FAKE/enabled.$unit"; echo active >"$FAKE/active.$unit"; [ -e "$UNITS/$unit" ] ;;
+*disable*) rm -f "$FAKE/enabled.$unit"; echo inactive >"$FAKE/active.$unit" ;;
+*enable*) : >"$FAKE/enabled.$unit" ;;
+show*ExecMainStart*) cat "$FAKE/started" 2>/dev/null ;;
+show*StateChange*) cat "$FAKE/moved" 2>/dev/null ;;
+show*NRestarts*) cat "$FAKE/restarts" 2>/dev/null || echo 0 ;;
+restart*) rm -rf "$FAKE/running"; cp -a "$ETC" "$FAKE/running"; now >"$FAKE/started"; now >"$FAKE/moved"
+    if grep -q dies "$ETC/main.conf" 2>/dev/null; then echo failed >"$FAKE/active.$unit"; echo 'it dies' >&2; exit 1; fi
+    echo active >"$FAKE/active.$unit" ;;
+reload*) cp -a "$ETC/users.conf" "$FAKE/running/"; now >"$FAKE/moved" ;;
+esac
+"""
+
+# Ends the whole run before its Nth call of a program that changes something: as a host that loses its power would.
+KILLER = r"""#!/bin/sh
+PATH=$FAKE/bin:/usr/sbin:/usr/bin:/sbin:/bin
+case "$*" in is-*| show*) exec "${0##*/}" "$@" ;; esac
+read -r n <"$FAKE/count"
+n=$((n + 1))
+echo "$n" >"$FAKE/count"
+[ "$n" = "$KILL_BEFORE" ] && kill -9 "-$(cat "$FAKE/pid")"
+exec "${0##*/}" "$@"
+"""
+CHANGING = ("mv", "cp", "ln", "rm", "mkdir", "chown", "chmod", "sync", "systemctl")
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    sentence: str
+
+
+class Sandbox:
+    """``etc`` is what a component wants to change; ``fake`` is the state of the fake service manager."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.etc, self.fake = root, root / "etc", root / "fake"
+        self.state, self.backups, self.units = root / "state", root / "backups", root / "units"
+        for folder in (self.etc, self.fake / "bin", self.fake / "killers", self.units):
+            folder.mkdir(parents=True)
+        text = (ROOT / "payload" / "host" / "transact").read_text()
+        # What lies at a fixed place on a host lies in the sandbox: units, and where a file is made ready.
+        moved = {"/etc/systemd/system/": f"{self.units}/", "/${top%%/*}/": f"{root}/", '"/$top/': f'"{root}/'}
+        for place, inside in moved.items():
+            assert text.count(place) == 1, place
+            text = text.replace(place, inside)
+        self.program = root / "transact"
+        self.program.write_text(text)
+        scripts = {self.fake / "bin" / "systemctl": SYSTEMCTL, self.program: self.program.read_text()}
+        scripts |= {self.fake / "killers" / name: KILLER for name in CHANGING}
+        for path, script in scripts.items():
+            path.write_text(script)
+            path.chmod(0o755)
+
+    def file(
+        self, name: str, text: str, effect: Effect = "restart", mode: str = "0644", secret: bool = False
+    ) -> ConfigFile:
+        folder = self.units if name.endswith((".service", ".timer")) else self.etc
+        return ConfigFile(f"{folder}/{name}", text, mode, USER, GROUP, effect, secret)
+
+    def link(self, name: str, target: str) -> Link:
+        return Link(f"{self.etc}/{name}", target)
+
+    def change(
+        self, *items: ConfigFile | Link, ready: str = "true", check: str = "", seconds: int = 0, **more: object
+    ) -> Change:
+        wanted = {"unit": UNIT, "check": (check,) if check else (), "ready": ready, "ready_seconds": seconds, **more}
+        return Change("x", items, **wanted)  # type: ignore[arg-type]
+
+    def serves(self, text: str) -> str:
+        """A question that only a service which read ``text`` from main.conf answers with yes."""
+        return f'grep -q -F {text} {self.fake}/running/main.conf || {{ echo "serves another"; exit 1; }}'
+
+    def stage(self, change: Change, run: str = "R1") -> None:
+        folder = self.state / "staged" / f"x.{run}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
+            archive.extractall(folder, filter="data")
+
+    def run(
+        self, change: Change | None = None, run: str = "R1", backups: Path | None = None, kill_before: int = 0
+    ) -> Done:
+        """Stage ``change`` and run transact to its end, or until before its changing step ``kill_before``."""
+        if change is not None:
+            self.stage(change, run)
+        (self.fake / "count").write_text("0\n")
+        first = f"{self.fake}/killers:" if kill_before else ""
+        environment = {
+            "PATH": f"{first}{self.fake}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PORTCULLIS_STATE": str(self.state),
+            "PORTCULLIS_ATTACHED": "1",
+            "FAKE": str(self.fake),
+            "ETC": str(self.etc),
+            "UNITS": str(self.units),
+            "KILL_BEFORE": str(kill_before),
+        }
+        command = ["sh", "-c", f'echo $$ >{self.fake}/pid; exec "$0" "$@"', str(self.program), "x", run]
+        done = subprocess.run(
+            [*command, str(backups or self.backups)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            timeout=30,
+        )
+        return Done(done.returncode, done.stdout, done.stderr.strip())
+
+    def calls(self) -> list[str]:
+        """What systemctl was asked to do since the last time, without its questions."""
+        path = self.fake / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [line for line in lines if not line.startswith(("is-", "show", "daemon-reload", "reset-failed"))]
+
+    def tree(self) -> dict[str, tuple[str, str, str]]:
+        """Everything in ``etc`` and ``units``: kind, mode and content or target by name."""
+        found = {}
+        for path in sorted([*self.etc.rglob("*"), *self.units.rglob("*")]):
+            name = str(path.relative_to(self.root))
+            if path.is_symlink():
+                found[name] = ("link", "", os.readlink(path))
+            elif path.is_file():
+                found[name] = ("file", oct(path.stat().st_mode & 0o7777), path.read_text())
+        return found
+
+    def running(self) -> str:
+        path = self.fake / "running" / "main.conf"
+        return path.read_text() if path.exists() else ""

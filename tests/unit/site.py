@@ -1,0 +1,130 @@
+"""Sites without pyinfra: one small host with everything, and a gateway spread over several hosts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import SecretStr
+from pyinfra.connectors.ssh import SSHConnector
+
+from deploys import operations
+from deploys.components import COMPONENTS
+from deploys.lib.component import Component, Here, Member
+from deploys.lib.render import quote_conf, quote_env
+from deploys.lib.secrets import read_secret
+from deploys.lib.sizing import Machine
+from deploys.lib.survey import HostData, survey
+
+# Strong, all different, and with the characters that quoting gets wrong.
+SECRETS = {
+    "LITELLM_MASTER_KEY": "sk-master0123456789abcdef0123456789ab",
+    "LITELLM_SALT_KEY": 'salt"0123456789$abcdef`01234\\56789ab',
+    "POSTGRES_PASSWORD": "data/base p@ss'w$rd:0123",
+    "POSTGRES_HEALTH_PASSWORD": 'health-"data"-0123456789',
+    "REDIS_PASSWORD": "cache'pass $(word)-0123456",
+    "REDIS_HEALTH_PASSWORD": "health-cache-0123456789",
+}
+# As the registry states them; given, so that nothing is asked over a network.
+SIZES = {"llama3.2:3b": 2_019_393_189, "nomic-embed-text": 274_302_450}
+COMMON: dict[str, Any] = {"preset": "small", "ollama_models_size_bytes": SIZES}
+ROLES = ("postgres", "redis", "ollama", "litellm")
+
+
+def resolve(reference: str) -> SecretStr:
+    """Secrets of these sites, whatever the environment of the tests has."""
+    kind, _, name = reference.partition(":")
+    if kind == "env" and name in SECRETS:
+        return SecretStr(SECRETS[name])
+    return read_secret(reference, {}, "secrets/test.env")
+
+
+def host(
+    name: str,
+    groups: tuple[str, ...] = ROLES,
+    release: str = "13",
+    measure: Machine | None = None,
+    common: Mapping[str, Any] = COMMON,
+    **data: Any,
+) -> HostData:
+    """One host as the inventory has it; ``data`` on top of the settings that all of them have."""
+    return HostData(
+        name=name,
+        groups=groups,
+        data={**common, **data},
+        connector_keys=frozenset(SSHConnector.data_meta),
+        resolve=resolve,
+        measure=(lambda: measure) if measure else None,
+        release=lambda: release,
+    )
+
+
+def look(*hosts: HostData) -> tuple[Member, ...]:
+    return survey(hosts, COMPONENTS)
+
+
+def single(**data: Any) -> Here:
+    """One small host with every component."""
+    site = look(host("gateway.example.org", **data))
+    return Here(site[0], site)
+
+
+def split(addresses: Mapping[str, str] | None = None, **data: Any) -> tuple[Member, ...]:
+    """A database, a cache, an Ollama and two gateways on hosts of their own, all with ``data``."""
+    where = {"db": "192.0.2.10", "cache": "192.0.2.11", "llm": "192.0.2.12", "gw-1": "192.0.2.21", "gw-2": "192.0.2.22"}
+    where.update(addresses or {})
+    group = {"db": "postgres", "cache": "redis", "llm": "ollama", "gw-1": "litellm", "gw-2": "litellm"}
+    return look(*(host(name, (group[name],), private_address=where[name], **data) for name in where))
+
+
+def place(site: tuple[Member, ...], name: str) -> Here:
+    return Here(next(member for member in site if member.name == name), site)
+
+
+def home(site: tuple[Member, ...], component: str) -> Here:
+    """The first host of ``site`` that has ``component``."""
+    return Here(next(member for member in site if member.has(component)), site)
+
+
+def by_path(component: Component, here: Here) -> dict[str, Any]:
+    return {item.path: item for item in (*component.files(here), *component.links(here))}
+
+
+def spellings(value: str) -> set[str]:
+    """Every way a secret's text may turn up: plain, quoted for a URL, an environment file, SQL."""
+    return {value, quote(value, safe=""), quote_env(value)[1:-1], quote_conf(value)[1:-1]}
+
+
+def recorded(component: Component, here: Here, monkeypatch: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The operations that ``component`` calls on ``here``, with their arguments, in order."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    def record(operation: str) -> Any:
+        return lambda **arguments: calls.append((operation, arguments))
+
+    for name in ("packages", "step", "converge", "wait_until", "unless", "gate", "refuse"):
+        monkeypatch.setattr(operations, name, record(name))
+    monkeypatch.setattr("pyinfra.operations.files.put", record("put"))
+    component.install(here)
+    component.provision(here)
+    return calls
+
+
+def declared(component: Component, here: Here) -> Iterator[tuple[str, str]]:
+    """Every text ``component`` declares beside its files' contents, with a word for where it stands."""
+    for question in component.check(here):
+        yield "check", question
+    yield "ready", component.ready(here)
+    yield "version", component.version(here)
+    for kind, probes in (("probe", component.probes(here)), ("refusal", component.refusals(here))):
+        for probe in probes:
+            yield f"{kind} {probe.name}", probe.command
+    for word in ("hints", "extra_units", "problems"):
+        for text in getattr(component, word)(here):
+            yield word, text
+    if component.unit:
+        yield "unit", component.unit(here)
+    for listener in component.listeners(here):
+        yield "listener", repr(dataclasses.astuple(listener))

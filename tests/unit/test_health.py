@@ -1,0 +1,30 @@
+"""The health app as a component: golden files, and that its configuration is one the app itself accepts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from portcullis_health.__main__ import main
+
+from deploys.components.health import HEALTH
+from tests.unit import golden, site
+
+
+def test_rendered_files(pytestconfig: pytest.Config) -> None:
+    golden.check(HEALTH, pytestconfig)
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_the_app_accepts_its_configuration(spread: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = site.place(site.split(), "gw-1") if spread else site.single()
+    path = tmp_path / "health.json"
+    path.write_text(next(file.text for file in HEALTH.files(here) if file.path == "/etc/portcullis/health.json"))
+    assert main(["--config", str(path), "--check"]) == 0, capsys.readouterr().err
+
+
+def test_it_asks_every_ollama_for_its_models() -> None:
+    here = site.place(site.split(), "gw-1")
+    text = next(file.text for file in HEALTH.files(here) if file.path == "/etc/portcullis/health.json")
+    assert {model["api_base"] for model in json.loads(text)["models"]} == {"http://192.0.2.12:11434"}

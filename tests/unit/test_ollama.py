@@ -1,0 +1,186 @@
+"""Ollama: golden files, who can reach it, versions and digests, and models that fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploys.components import ollama, ollama_models
+from deploys.components.ollama import OLLAMA
+from deploys.components.ollama_models import Model
+from deploys.components.ollama_settings import OllamaSettings
+from deploys.lib.settings import SettingsError
+from tests.unit import golden, site
+
+DIGEST = "a" * 64
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, **data: Any) -> list[dict[str, Any]]:
+    return [a for name, a in site.recorded(OLLAMA, site.single(**data), monkeypatch) if name == "step"]
+
+
+def refusal(**data: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        site.single(**data)
+    (problem,) = caught.value.problems
+    return problem.removeprefix("gateway.example.org: ")
+
+
+def test_rendered_files_and_scripts(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror: dict[str, Any] = {
+        "ollama_registry": "http://mirror.example:8000",
+        "ollama_digests": {"llama3.2:3b": DIGEST},
+    }
+    scripts = {
+        "install.sh": steps(monkeypatch)[1]["script"],
+        "pull.sh": steps(monkeypatch)[2]["script"] + "\n",
+        "pull-from-mirror.sh": steps(monkeypatch, **mirror)[2]["script"] + "\n",
+    }
+    golden.check(OLLAMA, pytestconfig, scripts)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "8.8.8.8", "2600::1"])
+def test_an_address_that_strangers_reach_is_refused_unless_it_is_meant(address: str) -> None:
+    assert refusal(ollama_bind=address) == (
+        f"ollama_bind: {address} can be reached from outside, and Ollama has no authentication: anyone could replace "
+        "its models; use a private address, or say ollama_allow_public_bind = True"
+    )
+    assert site.single(ollama_bind=address, ollama_allow_public_bind=True)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "fd00::1", "::1"])
+def test_a_private_address_passes(address: str) -> None:
+    assert ollama.listen(site.single(ollama_bind=address)) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "listens", "asked"),
+    [
+        ("0.0.0.0", "OLLAMA_HOST=0.0.0.0:11434\n", "http://192.0.2.12:11434"),
+        ("fd00::1", "OLLAMA_HOST=[fd00::1]:11434\n", "http://[fd00::1]:11434"),
+        (None, "OLLAMA_HOST=192.0.2.12:11434\n", "http://192.0.2.12:11434"),
+    ],
+)
+def test_gateways_are_told_an_address_they_can_reach(address: str | None, listens: str, asked: str) -> None:
+    members = site.split(ollama_bind=address, ollama_allow_public_bind=True)
+    here = site.place(members, "llm")
+    assert ollama.base_url(here) == asked
+    (environment,) = [file.text for file in OLLAMA.files(here) if file.path.endswith("ollama.env")]
+    assert listens in environment
+
+
+def test_loopback_is_refused_when_a_gateway_is_elsewhere() -> None:
+    with pytest.raises(SettingsError) as caught:
+        site.split(ollama_bind="127.0.0.1")
+    assert caught.value.problems == [
+        "llm: ollama_bind: 127.0.0.1 can be reached from this host only, and gw-1, gw-2 must reach it"
+    ]
+
+
+@pytest.mark.parametrize("version", ["0.32.14", "0.17.0", "0.9.99"])
+def test_a_version_below_the_floor_is_refused(version: str) -> None:
+    assert refusal(ollama_version=version, ollama_sha256=DIGEST) == (
+        "ollama_version: is older than 0.32.15, the first release without known holes in model files and pulls "
+        f"(given: '{version}')"
+    )
+
+
+def test_a_version_needs_its_own_checksum() -> None:
+    assert refusal(ollama_version="0.36.0") == (
+        "ollama: ollama_version is 0.36.0, but ollama_sha256 is that of 0.35.1; set both"
+    )
+    here = site.single(ollama_version="0.36.0", ollama_sha256=DIGEST)
+    assert ollama.version_folder(here) == "/opt/ollama/0.36.0-aaaaaaaa"
+    (link,) = OLLAMA.links(here)
+    assert (link.path, link.target) == ("/opt/ollama/current", "/opt/ollama/0.36.0-aaaaaaaa")
+
+
+@pytest.mark.parametrize("name", ["llama3:8b-cloud", "gpt-oss:cloud"])
+def test_cloud_models_are_refused(name: str) -> None:
+    assert refusal(ollama_models=[name], ollama_models_size_bytes={}).startswith(
+        f"ollama_models: '{name}' runs at ollama.com, not here, and needs a sign-in a server cannot do"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "Llama", "a b", "x;reboot", "llama3:", "llama3.2:3b\n", "$(x)"])
+def test_what_is_no_model_name_is_refused(name: str) -> None:
+    found = refusal(ollama_models=[name], ollama_models_size_bytes={})
+    assert found.startswith(f"ollama_models: {name!r} is not a model name such as llama3.2:3b")
+
+
+@pytest.mark.parametrize("key", ["ollama_digests", "ollama_models_size_bytes"])
+def test_a_pin_for_a_model_that_is_not_pulled_is_refused(key: str) -> None:
+    value = {"llama3.2:3B": DIGEST if key == "ollama_digests" else 1}
+    assert refusal(**{key: value}) == (
+        f"ollama: {key} names 'llama3.2:3B', which is neither in ollama_models nor ollama_embedding_models"
+    )
+
+
+def test_only_the_largest_that_may_be_loaded_count() -> None:
+    sizes = {"llama3.2:3b": 3000 * 2**20, "nomic-embed-text": 800 * 2**20}
+    assert "= 4,948 MiB" in refusal(ollama_models_size_bytes=sizes)
+    assert site.single(ollama_models_size_bytes=sizes, ollama_max_loaded_models=1)
+    assert "448 context" in refusal(ollama_models_size_bytes=sizes)
+    halved = refusal(ollama_models_size_bytes=sizes, ollama_kv_cache_type="q8_0", ollama_num_parallel=4)
+    assert "896 context" in halved, "half the bytes, four requests at once"
+
+
+def test_a_registry_that_cannot_be_asked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(ollama, "fetch_size", lambda registry, name: asked.append((registry, name)))
+    assert site.single(ollama_models_size_bytes={})
+    assert asked == [("https://registry.ollama.ai", name) for name in ("llama3.2:3b", "nomic-embed-text")]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("llama3.2:3b", "/v2/library/llama3.2/manifests/3b"),
+        ("nomic-embed-text", "/v2/library/nomic-embed-text/manifests/latest"),
+        ("someone/model:q4", "/v2/someone/model/manifests/q4"),
+    ],
+)
+def test_a_manifest_is_asked_under_the_registrys_path(name: str, path: str) -> None:
+    assert ollama_models.manifest_path(name) == path
+
+
+def tags(*models: tuple[str, str]) -> str:
+    return json.dumps(
+        {"models": [{"name": name, "size": 1, "digest": digest, "details": {}} for name, digest in models]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "present", "found"),
+    [
+        (Model("tiny", "chat"), tags(("tiny:latest", DIGEST)), True),
+        (Model("tiny", "chat"), tags(("tiny:q4", DIGEST)), False),
+        (Model("llama3.2:3b", "chat"), tags(("llama3x2:3b", DIGEST)), False),
+        (Model("a/b-c:3b", "chat"), tags(("x:1", ""), ("a/b-c:3b", DIGEST)), True),
+        (Model("tiny", "chat", DIGEST), tags(("tiny:latest", DIGEST)), True),
+        (Model("tiny", "chat", "b" * 64), tags(("tiny:latest", DIGEST), ("other:latest", "b" * 64)), False),
+    ],
+)
+def test_a_model_is_there_by_its_whole_name_and_its_pinned_digest(
+    model: Model, present: str, found: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "curl").write_text(f"#!/bin/sh\nprintf '%s\\n' '{present}'\n")
+    (tmp_path / "curl").chmod(0o755)
+    command = ollama_models.has_model("http://x", model)
+    done = subprocess.run(
+        ["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert ((done.returncode == 0), done.stderr) == (found, "")
+
+
+def test_an_address_with_an_ampersand_reaches_the_download_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = steps(monkeypatch, ollama_url="https://mirror.example/a?v={version}&b=c")[1]["script"]
+    assert " url='https://mirror.example/a?v=0.35.1&b=c'\n" in script
+
+
+def test_defaults_are_valid_by_themselves() -> None:
+    assert OllamaSettings()

@@ -1,0 +1,213 @@
+"""What is asked of a host, how the answer is read, and what follows from it."""
+
+from __future__ import annotations
+
+import base64
+import grp
+import io
+import itertools
+import os
+import pwd
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from deploys.lib.component import ConfigFile, Effect, Link
+from deploys.lib.transaction import Change, Found, State, bundle, differing, digest, effect, parse, question, reasons
+
+FILE = ConfigFile("/etc/a", "text\n")
+
+
+def on_host(item: ConfigFile = FILE, changed: float = 50.0, **other: str) -> Found:
+    """What a host has at ``item``'s path when it is as wanted, with ``other`` fields."""
+    fields = {"content": digest(item), "mode": item.mode.lstrip("0"), "owner": f"{item.user} {item.group}", **other}
+    return Found("file", fields["content"], fields["mode"], fields["owner"], changed)
+
+
+@pytest.mark.parametrize(
+    ("found", "differs"),
+    [
+        (on_host(), False),
+        (on_host(changed=0), False),
+        (on_host(content="0" * 64), True),
+        (on_host(mode="640"), True),
+        (on_host(owner="root www-data"), True),
+        (Found("absent"), True),
+        (Found("link", "/etc/b"), True),
+    ],
+)
+def test_a_file_differs_by_content_mode_and_owner(found: Found, differs: bool) -> None:
+    change = Change("x", (FILE,))
+    assert differing(change, State({"/etc/a": found})) == (["/etc/a"] if differs else [])
+
+
+def test_what_was_not_answered_for_differs() -> None:
+    assert differing(Change("x", (FILE,)), State({})) == ["/etc/a"]
+
+
+def test_a_link_differs_by_kind_and_target() -> None:
+    change = Change("x", (Link("/opt/current", "/opt/2"),))
+    for found, differs in ((Found("link", "/opt/2"), False), (Found("link", "/opt/1"), True), (on_host(), True)):
+        assert bool(differing(change, State({"/opt/current": found}))) is differs
+
+
+BEFORE, AFTER = 50.0, 150.0  # the process starts at 100, and is reloaded at 100 or 200
+
+
+@pytest.mark.parametrize(
+    ("kinds", "reloaded", "expected"),
+    [
+        ([("restart", BEFORE)], 0, ""),
+        ([("restart", AFTER)], 0, "restart"),
+        ([("restart", AFTER)], 200, "restart"),
+        ([("reload", BEFORE)], 0, ""),
+        ([("reload", AFTER)], 0, "reload"),
+        ([("reload", AFTER)], 200, ""),
+        ([("none", AFTER)], 0, ""),
+        ([("reload", AFTER), ("restart", AFTER)], 0, "restart"),
+        ([("restart", AFTER), ("reload", AFTER)], 0, "restart"),
+        ([("reload", AFTER), ("restart", BEFORE)], 0, "reload"),
+        ([("reload", AFTER), ("none", AFTER)], 200, ""),
+    ],
+)
+@pytest.mark.parametrize("active", [True, False])
+def test_a_service_gets_what_the_age_of_its_files_asks_for(
+    kinds: list[tuple[Effect, float]], reloaded: float, expected: str, active: bool
+) -> None:
+    items = tuple(ConfigFile(f"/etc/{n}", "", effect=kind) for n, (kind, _) in enumerate(kinds))
+    files = {item.path: on_host(item, changed) for item, (_, changed) in zip(items, kinds, strict=True)}
+    state = State(files, active=active, started=100, reloaded=reloaded)
+    assert effect(Change("x", items, unit="x.service"), state) == (expected if active else "start")
+    assert effect(Change("x", items), state) == "", "without a unit nothing has to be restarted"
+
+
+def test_reasons_are_said_for_every_combination() -> None:
+    change = Change("x", (FILE,), unit="x.service")
+    said = {
+        "differs": "/etc/a differs",
+        "inactive": "x.service does not run",
+        "older": "x.service is older than its files",
+        "disabled": "a unit is not enabled, or runs and should not",
+        "pending": "an earlier run was cut off",
+    }
+    for chosen in itertools.product([False, True], repeat=len(said)):
+        on = dict(zip(said, chosen, strict=True))
+        found = on_host(changed=AFTER if on["older"] else BEFORE, content="0" * 64 if on["differs"] else digest(FILE))
+        state = State({"/etc/a": found}, not on["inactive"], not on["disabled"], 100, 0, on["pending"])
+        wanted = [text for word, text in said.items() if on[word] and not (word == "older" and on["inactive"])]
+        assert reasons(change, state) == wanted
+
+
+@pytest.mark.parametrize(
+    ("lines", "active", "enabled"),
+    [
+        (["active\tactive", "enabled\tenabled"], True, True),
+        (["active\treloading", "enabled\tenabled-runtime"], True, True),
+        (["active\tinactive", "enabled\tdisabled"], False, False),
+        (["active\tfailed", "enabled\tmasked"], False, False),
+        (["active\tactivating", "enabled\tstatic"], False, True),
+        (["active\t", "enabled\t"], False, False),
+        (["active\tactive", "enabled\tenabled", "enabled\tno"], True, False),
+        (["active\tactive", "enabled\tno", "enabled\tenabled"], True, False),
+        ([], True, True),
+    ],
+)
+def test_a_units_state_is_read(lines: list[str], active: bool, enabled: bool) -> None:
+    state = parse(lines)
+    assert (state.active, state.enabled) == (active, enabled)
+
+
+def test_times_and_pending_are_read() -> None:
+    state = parse(["ExecMainStartTimestamp\t12.5", "StateChangeTimestamp\t13.000000001", "pending"])
+    assert (state.started, state.pending) == (12.5, True) and state.reloaded > 13.0
+    assert not parse(["active\tactive"]).pending
+
+
+def ask(change: Change, tmp_path: Path, **units: str) -> State:
+    """Run the question for real, with a systemctl that knows ``units``: active and enabled ones, and a start time."""
+    fake = tmp_path / "bin"
+    fake.mkdir(exist_ok=True)
+    (fake / "systemctl").write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f"show*ExecMainStart*) echo '{units.get('started', '')}' ;;\n"
+        f"show*StateChange*) echo '{units.get('moved', '')}' ;;\n"
+        f"is-active*x.timer) exit {units.get('timer', '0')} ;;\nis-enabled*x.timer) exit 0 ;;\n"
+        f"is-active*) echo {units.get('active', 'active')} ;;\n"
+        f"is-enabled*) echo {units.get('enabled', 'enabled')} ;;\nesac\n"
+    )
+    (fake / "systemctl").chmod(0o755)
+    text = question(change).replace("/var/lib/portcullis", str(tmp_path))
+    environment = {"PATH": f"{fake}:/usr/bin:/bin", "TZ": "America/New_York", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True, env=environment)
+    assert not done.stderr
+    return parse(done.stdout.splitlines())
+
+
+def mine(path: Path, text: str, mode: str = "0640") -> ConfigFile:
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    return ConfigFile(str(path), text, mode, user, group)
+
+
+def test_the_question_finds_on_a_real_disk_what_is_there(tmp_path: Path) -> None:
+    file, link, gone = tmp_path / "it's a file", tmp_path / "link", tmp_path / "gone"
+    file.write_text("text\n")
+    file.chmod(0o640)
+    link.symlink_to("/nowhere/2")
+    wanted = Change("x", (mine(file, "text\n"), Link(str(link), "/nowhere/2"), mine(gone, "x")))
+    state = ask(wanted, tmp_path)
+    assert differing(wanted, state) == [str(gone)]
+    assert state.files[str(file)].changed == pytest.approx(file.stat().st_ctime, abs=1e-6)
+    file.chmod(0o600)
+    assert differing(wanted, ask(wanted, tmp_path)) == [str(file), str(gone)]
+    assert not state.pending
+    (tmp_path / "pending").mkdir()
+    (tmp_path / "pending" / "x").write_text("run\tpath\n")
+    assert ask(wanted, tmp_path).pending
+
+
+def test_the_question_reads_systemds_times_in_any_zone(tmp_path: Path) -> None:
+    change = Change("x", (), unit="x.service", extra_units=("x.timer",))
+    state = ask(change, tmp_path, started="Fri 2025-11-21 03:13:40.250000 UTC", moved="Fri 2025-11-21 03:13:41.5 UTC")
+    assert (state.started, state.reloaded) == (1763694820.25, 1763694821.5)
+    assert (state.active, state.enabled) == (True, True)
+    never = ask(change, tmp_path, active="inactive", enabled="disabled", timer="3")
+    assert (never.started, never.active, never.enabled) == (0.0, False, False)
+    assert not ask(change, tmp_path, timer="3").enabled, "a timer that does not run is noticed"
+    off = Change("x", (), unit="x.service", stopped_units=("x.timer",))
+    assert not ask(off, tmp_path).enabled, "and one that runs and should not"
+    assert ask(off, tmp_path, timer="3").enabled
+
+
+def test_a_bundle_unpacks_to_what_the_host_works_from(tmp_path: Path) -> None:
+    change = Change(
+        "x",
+        (FILE, Link("/opt/current", "/opt/2", "reload")),
+        unit="it's.service",
+        extra_units=("a.timer", "b.timer"),
+        stopped_units=("c.timer",),
+        check=("one", "two"),
+        ready="ready",
+    )
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
+        archive.extractall(tmp_path, filter="data")
+        assert {info.mode for info in archive} == {0o600}, "none of it is for others"
+    assert (tmp_path / "f" / "1").read_text() == "text\n"
+    assert (tmp_path / "files.tsv").read_text().splitlines() == [
+        "file\t0644\troot\troot\trestart\t/etc/a\t",
+        "link\t-\t-\t-\treload\t/opt/current\t/opt/2",
+    ]
+    assert (tmp_path / "check.sh").read_text() == "set -e\none\ntwo\n"
+    assert (tmp_path / "ready.sh").read_text() == "ready\n"
+    shown = subprocess.run(
+        ["sh", "-c", f'. {tmp_path}/plan; echo "$unit|$extra_units|$stopped_units|$ready_seconds|$check_seconds"'],
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout == "it's.service|a.timer b.timer|c.timer|60|120\n"
+
+
+def test_a_component_without_a_check_has_an_empty_one(tmp_path: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(Change("x", (FILE,)))))) as archive:
+        assert archive.getmember("check.sh").size == 0

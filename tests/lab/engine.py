@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -43,7 +44,21 @@ def running() -> docker.DockerClient:
     return client
 
 
+def _listens() -> bool:
+    """Whether something accepts connections on the engine's socket.
+
+    Asked with a socket of our own: docker's package forgets to close the one whose connection was refused.
+    """
+    address = os.environ.get("DOCKER_HOST", f"unix://{SOCKET}")
+    if not address.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address.removeprefix("unix://")) == 0
+
+
 def _answering() -> docker.DockerClient | None:
+    if not _listens():
+        return None
     client = None
     try:
         client = docker.from_env(timeout=CALL_SECONDS)
@@ -110,8 +125,10 @@ def _runs(pid_file: Path, program: str) -> bool:
 
 def _detach() -> None:
     with LOG.open("ab") as log:
-        # A session of its own, or the engine and every host would die with the terminal that started it.
-        subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+        # A session of its own, or the engine and every host would die with the terminal that started it; and nobody's
+        # child, so that it is no zombie of ours should it end.
+        command = ["setsid", "--fork", "dockerd"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", check=True)
 
 
 def _wait(say: Say) -> docker.DockerClient:

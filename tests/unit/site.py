@@ -104,7 +104,7 @@ def recorded(component: Component, here: Here, monkeypatch: Any) -> list[tuple[s
     def record(operation: str) -> Any:
         return lambda **arguments: calls.append((operation, arguments))
 
-    for name in ("packages", "step", "converge", "wait_until", "unless", "gate", "refuse"):
+    for name in ("packages", "step", "converge", "wait_until", "unless", "gate"):
         monkeypatch.setattr(operations, name, record(name))
     monkeypatch.setattr("pyinfra.operations.files.put", record("put"))
     component.install(here)

@@ -19,7 +19,8 @@ demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
 test: check ## Every test: check, and the host tier on disposable hosts
-	$(PY) -m pytest tests/lab tests/host -v --durations=15
+	-$(PY) -m tests.lab mirror
+	$(PY) -m pytest tests/lab tests/host/lab -v --durations=15
 
 check: venv ## Lint, types, unit and plan tests; needs no root, under a minute
 	.venv/bin/ruff check .

@@ -146,6 +146,8 @@ def environment(here: Here) -> dict[str, str]:
         "REDIS_PORT": str(r.port),
         "REDIS_USERNAME": "litellm",
         "REDIS_PASSWORD": r.password.get_secret_value(),
+        # After five failures LiteLLM leaves Redis alone for a minute: limits would not hold for long after its restart.
+        "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "5",
         # Also keeps it from reading a .env file out of its own package.
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": s.log_level,

@@ -92,9 +92,10 @@ def _secrets() -> None:
     )
 
 
-def _lab(name: str, topology: str, suite: str, user: str, *, fresh: bool = False) -> Iterator[str]:
+def _lab(name: str, topology: str, suite: str, user: str) -> Iterator[str]:
     lab = Lab(name)
-    if fresh:
+    if not KEEP and name not in EARLY:
+        # What a killed run left has the secrets of its own checkout, and is not bare.
         lab.down()
     support_lab.say(f"      starting {topology} {suite}, user {user}")
     lab.up(topology, suite, user)
@@ -114,7 +115,7 @@ def _deployed(name: str) -> Deployed:
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[Site]:
     """One bare Debian 12 host, whose user becomes root with sudo."""
-    for name in _lab("ht-bookworm", "single", "bookworm", "operator", fresh=not KEEP):
+    for name in _lab("ht-bookworm", "single", "bookworm", "operator"):
         yield Site(name)
 
 
@@ -122,6 +123,8 @@ def bookworm() -> Iterator[Site]:
 def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
     """Everything on one Debian 13 host."""
     if any("split" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        if not KEEP:
+            Lab("ht-split").down()
         Lab("ht-split").up("split", "trixie", "root")
         EARLY["ht-split"] = Running("ht-split")
     for name in _lab("ht-trixie", "single", "trixie", "root"):

@@ -19,7 +19,9 @@ from tests.host.support_http import Gateway, Reply, ask
 from tests.host.support_lab import VERIFY, health_url, run, say, until
 from tests.host.test_health import latency
 
-GATEWAY, FAST_SECONDS = "litellm.service", 0.050
+GATEWAY = "litellm.service"
+# Usually at once, and never slowly: two cores that do everything else too may interrupt one answer in a hundred.
+USUAL_SECONDS, FAST_SECONDS = 0.005, 0.050
 
 
 def judged(server: Server, page: str) -> Reply:
@@ -45,7 +47,7 @@ def test_a_hung_gateway_is_unresponsive_within_seven_seconds(restored: Deployed)
     say(
         f"      unresponsive after {took:.1f} s; p50 {figures['p50'] * 1000:.1f} ms, p99 {figures['p99'] * 1000:.1f} ms"
     )
-    assert figures["p99"] < FAST_SECONDS, figures
+    assert figures["p50"] < USUAL_SECONDS and figures["p99"] < FAST_SECONDS, figures
     server.out(f"systemctl kill -s CONT {GATEWAY}")
     until(lambda: liveness(server)[0] == 200, 15, "the gateway lives again")
 
@@ -83,7 +85,7 @@ def test_health_answers_fast_while_the_gateway_is_saturated(restored: Deployed) 
         thread.join(30)
     say(f"      {answers}; p50 {figures['p50'] * 1000:.1f} ms, p99 {figures['p99'] * 1000:.1f} ms")
     assert answers["200"] > 100 and not answers["other"], answers
-    assert figures["p99"] < FAST_SECONDS, figures
+    assert figures["p50"] < USUAL_SECONDS and figures["p99"] < FAST_SECONDS, figures
     assert alive[0] == 200, alive
 
 

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 INVENTORY = "inventories/lab.py"
 SECRETS = ROOT / "secrets" / "lab.env"
 console = Console(highlight=False)
+# A proxy of this machine's for the internet does not know the lab's addresses.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+CURL = "curl --noproxy '*'"
 
 
 def heading(text: str) -> None:
@@ -60,7 +63,7 @@ def ask(base: str, path: str, key: str, body: dict[str, Any] | None = None) -> A
     """One request to the gateway; the answer as JSON."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(base + path, json.dumps(body).encode() if body is not None else None, headers)
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with OPENER.open(request, timeout=120) as answer:
         return json.load(answer)
 
 
@@ -70,7 +73,7 @@ def stream(base: str, key: str, model: str) -> list[str]:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{base}/v1/chat/completions", json.dumps(body).encode(), headers)
     pieces = []
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with OPENER.open(request, timeout=120) as answer:
         for line in answer:
             text = line.decode().strip()
             if text.startswith("data: {"):
@@ -142,13 +145,13 @@ def main() -> int:
     print(f"""
     KEY=$(sed -n 's/^LITELLM_MASTER_KEY=//p' secrets/lab.env)
 
-    curl {base}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+    {CURL} {base}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
          -d '{{"model": "{chat}", "messages": [{{"role": "user", "content": "hello"}}]}}'
 
-    curl -N {base}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+    {CURL} -N {base}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
          -d '{{"model": "{chat}", "stream": true, "messages": [{{"role": "user", "content": "hello"}}]}}'
 
-    curl {base}/v1/embeddings -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+    {CURL} {base}/v1/embeddings -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
          -d '{{"model": "{embedding}", "input": "hello"}}'
 
     make demo-down                          removes the host

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploys.components import COMPONENTS  # noqa: E402
-from deploys.lib.settings import HostSettings, Settings  # noqa: E402
+from deploys.lib.settings import HostSettings, Settings, entry_class  # noqa: E402
 
 OUT = ROOT / "docs" / "settings.md"
 HEAD = """# Settings
@@ -42,6 +42,8 @@ def kind(schema: dict[str, Any]) -> str:
     """The type of a value in words."""
     if schema.get("format") == "secret reference":
         return "secret"
+    if "$ref" in schema:
+        return "entry, see below"
     if options := schema.get("anyOf"):
         return " or ".join(kind(option) for option in options if option.get("type") != "null")
     if "enum" in schema or "const" in schema:
@@ -49,7 +51,8 @@ def kind(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {kind(schema['items'])}"
     if schema.get("type") == "object":
-        return f"{kind(schema['additionalProperties'])} by name"
+        inner = schema.get("additionalProperties") or next(iter(schema["patternProperties"].values()))
+        return f"{kind(inner)} by name"
     return {"string": "text", "integer": "whole number", "number": "number", "boolean": "True or False"}[schema["type"]]
 
 
@@ -71,6 +74,8 @@ def limits(schema: dict[str, Any]) -> str:
 
 
 def default(cls: type[Settings], name: str) -> str:
+    if cls.model_fields[name].is_required():
+        return "(needed)"
     value = cls.model_fields[name].get_default(call_default_factory=True)
     return "" if value in (None, "", [], {}) else code(value)
 
@@ -83,7 +88,11 @@ def table(prefix: str, cls: type[Settings]) -> str:
         schema = properties[name]
         columns = [f"`{prefix}{name}`", kind(schema), default(cls, name), limits(schema), cell(field.description or "")]
         rows.append(f"| {' | '.join(columns)} |")
-    return "\n".join(rows) + "\n"
+    text = "\n".join(rows) + "\n"
+    for name, field in cls.model_fields.items():
+        if inner := entry_class(field.annotation):
+            text += f"\n### An entry of `{prefix}{name}`\n\n{cell(inner.__doc__ or '')}\n\n{table('', inner)}"
+    return text
 
 
 def document() -> str:

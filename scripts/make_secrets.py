@@ -35,7 +35,9 @@ def main() -> int:
     shown = path.relative_to(ROOT)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     old = path.read_text() if path.exists() else HEAD.format(name=inventory)
-    present = {line.partition("=")[0] for line in old.splitlines()}
+    # A line that was added by hand may be the last one without an end, or begin with spaces.
+    old += "\n" if old and not old.endswith("\n") else ""
+    present = {line.partition("=")[0].strip() for line in old.splitlines()}
     missing = [name for name in MAKE if name not in present]
     if not missing:
         print(f"{shown} has every secret; nothing was changed")

@@ -2,7 +2,7 @@
 
 from deploys.components.base import BASE
 from deploys.components.health import HEALTH
-from deploys.components.litellm import LITELLM
+from deploys.components.litellm.component import LITELLM
 from deploys.components.ollama import OLLAMA
 from deploys.components.postgres import POSTGRES
 from deploys.components.redis import REDIS

@@ -8,14 +8,15 @@ from pathlib import Path
 from pyinfra.operations import files
 
 from deploys import operations
-from deploys.lib.component import Component, ConfigFile, Here
+from deploys.lib.component import Component, ConfigFile, Here, Probe
 from deploys.lib.render import ROOT
 from deploys.lib.settings import Settings
 from deploys.lib.sizing import Demand, Machine
-from deploys.lib.transaction import TOOLS
+from deploys.lib.transaction import PROGRAM, program_folder
 
 PACKAGES = ["ca-certificates", "curl", "iproute2", "procps", "python3", "zstd"]
 AUTHORITIES = "/usr/local/share/ca-certificates"
+VERSION = ROOT / "payload" / "host" / "portcullis-version"
 
 
 class BaseSettings(Settings):
@@ -29,14 +30,17 @@ def demand(s: BaseSettings, machine: Machine, tenants: frozenset[str]) -> Demand
 
 def install(here: Here) -> None:
     operations.packages(name="base | Packages", names=PACKAGES)
-    files.put(
-        name="base | The tool that switches files",
-        src=str(ROOT / "payload" / "host" / "transact"),
-        dest=f"{TOOLS}/transact",
-        mode="755",
-        user="root",
-        group="root",
-    )
+    programs = [("The tool that switches files", path, program_folder()) for path in PROGRAM]
+    programs.append(("The command that says what made this host", VERSION, "/usr/local/bin"))
+    for what, path, folder in programs:
+        files.put(
+            name=f"base | {what}, {path.name}",
+            src=str(path),
+            dest=f"{folder}/{path.name}",
+            mode="755",
+            user="root",
+            group="root",
+        )
 
 
 def authorities(here: Here) -> list[ConfigFile]:
@@ -67,6 +71,24 @@ def problems(here: Here) -> list[str]:
     return found
 
 
+def refusals(here: Here) -> list[Probe]:
+    """A ``backup_root`` that somebody else uses: who owns it or writes to it can exchange what is put back to /etc."""
+    root = here.member.host.backup_root
+    refuse = f"refuse() {{ echo 'backup_root: {root}' \"$1\"; exit 1; }}"
+    return [
+        Probe(
+            "backup_root is a folder of its own",
+            f"{refuse}; [ -e {root} ] || [ -L {root} ] || exit 0; [ -d {root} ] || refuse 'is not a folder'; "
+            f"owner=$(stat -L -c %U {root}) mode=$(stat -L -c %a {root}); "
+            '[ "$owner" = root ] || refuse "belongs to $owner; name a folder that is for root alone"; '
+            # One for root alone may be what an earlier run has made, with its copies in it.
+            f'[ "$mode" != 700 ] || exit 0; [ -z "$(ls -A {root})" ] || refuse "has other things in it and is open to '
+            'other users (mode $mode); name a new folder, such as /var/backups/portcullis"; '
+            'case $mode in *[2367]? | *[2367]) refuse "can be written to by others (mode $mode)" ;; esac',
+        )
+    ]
+
+
 def provision(here: Here) -> None:
     wanted = authorities(here)
     operations.step(
@@ -87,6 +109,7 @@ BASE = Component(
     install=install,
     files=authorities,
     problems=problems,
+    refusals=refusals,
     provision=provision,
     group="all",
 )

@@ -9,9 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from deploys import operations
-from deploys.components.litellm_config import public_name
-from deploys.components.litellm_probes import base_url as gateway_url
-from deploys.components.litellm_settings import workers_on
+from deploys.components.litellm.config import public_name
+from deploys.components.litellm.probes import base_url as gateway_url
 from deploys.components.ollama import base_url as ollama_url
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
@@ -94,7 +93,7 @@ def config(here: Here) -> dict[str, Any]:
     return {
         "_comment": "Managed by Portcullis; edits are overwritten by the next run.",
         "listen": {"host": s.listen, "port": s.port},
-        "gateway": {"url": gateway_url(here), "unit": "litellm.service", "workers": workers_on(here.member)},
+        "gateway": {"url": gateway_url(here), "unit": "litellm.service"},
         "database": {"host": here.reach(database), "port": d.port, "name": d.database, "user": "health"},
         "redis": {"host": here.reach(redis), "port": r.port, "username": "health"},
         "redis_required": s.redis_required,
@@ -140,7 +139,7 @@ def check(here: Here) -> list[str]:
 
 def ready(here: Here) -> str:
     """The app answers, and says that the gateway is ready: with its database, its Redis and a model."""
-    return f"curl -sS --fail-with-body --max-time 5 {answer_url(here)}/health/readiness"
+    return f"curl -sS --noproxy '*' --fail-with-body --max-time 5 {answer_url(here)}/health/readiness"
 
 
 def probes(here: Here) -> list[Probe]:
@@ -148,14 +147,15 @@ def probes(here: Here) -> list[Probe]:
     return [
         Probe(
             "says the gateway is alive",
-            f'curl -fsS --max-time 5 {url}/health/liveness | grep -o \'"status": *"[a-z]*"\'',
+            f"curl -fsS --noproxy '*' --max-time 5 {url}/health/liveness | grep -o '\"status\": *\"[a-z]*\"'",
         ),
         Probe(
             "says the gateway is ready",
-            f'curl -fsS --max-time 5 {url}/health/readiness | grep -o \'"status": *"[a-z]*"\'',
+            f"curl -fsS --noproxy '*' --max-time 5 {url}/health/readiness | grep -o '\"status\": *\"[a-z]*\"'",
         ),
         Probe(
-            "answers in 50 ms", f"curl -fsS -o /dev/null --max-time 0.05 -w '%{{time_total}} s' {url}/health/liveness"
+            "answers in 50 ms",
+            f"curl -fsS --noproxy '*' -o /dev/null --max-time 0.05 -w '%{{time_total}} s' {url}/health/liveness",
         ),
     ]
 

@@ -6,9 +6,10 @@ import ipaddress
 
 from deploys import operations
 from deploys.components.ollama_models import (
+    CURL,
     Model,
     budget_problems,
-    fetch_size,
+    budget_question,
     generation,
     has_model,
     models_of,
@@ -81,14 +82,14 @@ def problems(here: Here) -> list[str]:
     found += out_of_reach(
         "ollama_bind", [listen(here)], [m.name for m in here.of("litellm") if m.name != here.member.name]
     )
-    sizes: dict[str, int] = {}
-    for model in models_of(s):
-        if s.models_size_bytes.get(model.name):
-            sizes[model.name] = s.models_size_bytes[model.name]
-        elif (size := fetch_size(s.registry, model.name)) is not None:
-            sizes[model.name] = size
-    found += budget_problems(s, sizes, context_length(here), here.member.plan.shares["ollama"])
-    return found
+    return found + budget_problems(s, s.models_size_bytes, context_length(here), here.member.plan.shares["ollama"])
+
+
+def refusals(here: Here) -> list[Probe]:
+    """Models that do not fit, by the sizes the registry states; asked before anything changes."""
+    s: OllamaSettings = here.settings(OllamaSettings)
+    ask = budget_question(base_url(here), s, context_length(here), here.member.plan.shares["ollama"])
+    return [Probe("models that do not fit", ask, seconds=min(300, 30 + 20 * len(models_of(s))))] if ask else []
 
 
 def install(here: Here) -> None:
@@ -126,7 +127,7 @@ def links(here: Here) -> list[Link]:
 
 def answers(here: Here) -> str:
     s: OllamaSettings = here.settings(OllamaSettings)
-    return f"curl -fsS --max-time 10 {base_url(here)}/api/version | grep -F '\"{s.version}\"'"
+    return f"{CURL} --max-time 10 {base_url(here)}/api/version | grep -F '\"{s.version}\"'"
 
 
 def ready(here: Here) -> str:
@@ -188,7 +189,8 @@ OLLAMA = Component(
     ready_seconds=300,
     provision=provision,
     problems=problems,
+    refusals=refusals,
     probes=probes,
-    listeners=lambda here: [Listener(here.settings(OllamaSettings).port, ("ollama", "python3"), "ollama_port")],
-    version=lambda here: f"curl -fsS {base_url(here)}/api/version | tr -dc '0-9.'",
+    listeners=lambda here: [Listener(here.settings(OllamaSettings).port, ("ollama",), "ollama_port")],
+    version=lambda here: f"{CURL} --max-time 10 {base_url(here)}/api/version | tr -dc '0-9.'",
 )

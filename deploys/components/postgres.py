@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from deploys.components.litellm_settings import LitellmSettings, workers_on
-from deploys.components.postgres_install import as_postgres, cluster, install, major, provision, refusals, unit
+from deploys.components import postgres_install, postgres_salt
+from deploys.components.litellm.settings import LitellmSettings, workers_on
+from deploys.components.postgres_extra import extra_problems
+from deploys.components.postgres_install import as_postgres, cluster, install, major, unit
 from deploys.components.postgres_settings import PostgresSettings as PostgresSettings
 from deploys.components.postgres_tuning import MINIMUM_MB, tuning
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
@@ -48,7 +50,7 @@ def max_connections(here: Here) -> int:
 
 
 def problems(here: Here) -> list[str]:
-    found = []
+    found = extra_problems(here.settings(PostgresSettings))
     try:
         check_connections(pools(here), reserves(here), max_connections(here))
     except SizingError as error:
@@ -86,6 +88,15 @@ def config_files(here: Here) -> list[ConfigFile]:
         ConfigFile(f"{folder}/pg_hba.conf", hba, mode="0640", user="postgres", group="postgres", effect="reload"),
         ConfigFile("/etc/systemd/system/postgresql@.service.d/portcullis.conf", render("postgres/service.conf.j2", s)),
     ]
+
+
+def provision(here: Here) -> None:
+    postgres_install.provision(here)
+    postgres_salt.keep(here)
+
+
+def refusals(here: Here) -> list[Probe]:
+    return [*postgres_install.refusals(here), *postgres_salt.refusals(here)]
 
 
 def check(here: Here) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
+from pydantic import SecretStr
+
 from deploys import operations
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here, Probe
@@ -34,12 +38,17 @@ def unit(here: Here) -> str:
 def as_postgres(here: Here, sql: str, database: str = "postgres") -> str:
     """A shell command that runs one statement as the superuser, over the socket of the cluster, whatever its port."""
     quiet = f"psql --cluster {major(here)}/main -X -A -t -q -v ON_ERROR_STOP=1 -d {database}"
-    return f'runuser -u postgres -- {quiet} -c "{sql}" </dev/null'
+    return f"runuser -u postgres -- {quiet} -c {quote(sql)} </dev/null"
 
 
 def quoted(text: str) -> str:
     """``text`` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def named(name: str) -> str:
+    """``name`` as an SQL identifier. Without quotes `order`, `end` or `grant` would be a word of the language."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def install(here: Here) -> None:
@@ -77,16 +86,16 @@ def provision(here: Here) -> None:
         # The server gets the verifier, made here: the password itself is in no statement, log or command line.
         made = verifier(role, secret.get_secret_value())
         stored = as_postgres(
-            here, f"SELECT encode(sha256(rolpassword::bytea), 'hex') FROM pg_authid WHERE rolname = '{role}'"
+            here, f"SELECT encode(sha256(rolpassword::bytea), 'hex') FROM pg_authid WHERE rolname = {quoted(role)}"
         )
         operations.unless(
             name=f"postgres | Role {role}",
             test=f"{stored} | grep -qx {digest_of(made)}",
             command=f"runuser -u postgres -- psql --cluster {major(here)}/main -X -q -v ON_ERROR_STOP=1 -d postgres",
-            secret_stdin=(
-                f"DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') "
-                f"THEN CREATE ROLE {role} LOGIN; END IF; END $do$;\n"
-                f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{made}';\n"
+            secret_stdin=SecretStr(
+                f"DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {quoted(role)}) "
+                f"THEN CREATE ROLE {named(role)} LOGIN; END IF; END $do$;\n"
+                f"ALTER ROLE {named(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{made}';\n"
             ),
         )
     operations.unless(
@@ -95,12 +104,14 @@ def provision(here: Here) -> None:
         command=f"runuser -u postgres -- createdb --cluster {major(here)}/main --owner={s.user} --encoding=UTF8 "
         f"--template=template0 {s.database}",
     )
-    public = f"SELECT has_database_privilege('public', '{s.database}', 'CONNECT')"
+    public = f"SELECT has_database_privilege('public', {quoted(s.database)}, 'CONNECT')"
     operations.unless(
         name="postgres | Only its own roles may connect to the database",
         test=f"{as_postgres(here, public)} | grep -qx f",
         command=as_postgres(
-            here, f"REVOKE ALL ON DATABASE {s.database} FROM PUBLIC; GRANT CONNECT ON DATABASE {s.database} TO health"
+            here,
+            f"REVOKE ALL ON DATABASE {named(s.database)} FROM PUBLIC; "
+            f"GRANT CONNECT ON DATABASE {named(s.database)} TO health",
         ),
     )
 

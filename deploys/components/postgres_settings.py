@@ -8,7 +8,8 @@ from deploys.lib.checks import long_enough
 from deploys.lib.settings import URL, Port, Secret, Settings, secret
 
 # As a role's or database's name each of these would mean something else: the superuser, who would lose its rights;
-# the role of the health app; keywords of pg_hba.conf, where `all` lets everyone in; and words SQL keeps for itself.
+# the role of the health app; keywords of pg_hba.conf, where `all` lets everyone in; and roles PostgreSQL has already.
+# Other words of SQL are names like any other: they stand in quotes wherever they are written.
 TAKEN = {
     "postgres", "health", "template0", "template1",
     "all", "replication", "sameuser", "samerole", "samegroup",
@@ -39,7 +40,11 @@ class PostgresSettings(Settings):
         None, ge=20, le=5000, description="Connections to allow. Default: the sum of what everything may open."
     )
     storage: str = Field("ssd", pattern="^(ssd|hdd)$", description="Kind of disk: `ssd` or `hdd`; sets planner costs.")
-    extra_config: str = Field("", description="Lines for the end of the configuration; a later line wins.")
+    extra_config: str = Field(
+        "",
+        description="Lines for the end of the configuration; a later line wins. Lines that would undo what Portcullis "
+        "plans or secures are refused, with the setting to use instead.",
+    )
 
     _password = long_enough("password", "health_password", minimum=16)
 

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from deploys import operations
+from deploys.components.redis_extra import extra_problems
+from deploys.components.redis_foreign import refusal
 from deploys.lib.checks import ip_addresses, long_enough, out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
 from deploys.lib.probes import listens_only
@@ -37,16 +39,26 @@ class RedisSettings(Settings):
     maxmemory_mb: int | None = Field(
         None, ge=32, description="Memory for data in MiB. Default: this component's share of the host divided by 1.6."
     )
-    maxmemory_policy: Literal["volatile-lru", "volatile-ttl", "volatile-lfu", "noeviction"] = Field(
+    # LiteLLM's counters have an expiry as cached answers have, so every policy may take them; what differs is which
+    # goes first. By use, it is an answer: a counter is touched by each request, and lives for 60 s. By age it would be
+    # the counter, which expires before the answers do.
+    maxmemory_policy: Literal["volatile-lru", "volatile-lfu", "noeviction"] = Field(
         "volatile-lru",
-        description="What goes when memory is full. `allkeys-*` is refused: it drops rate-limit counters and queues.",
+        description="What goes when memory is full. `volatile-lru`: what was not used for longest, which is a cached "
+        "answer before it is a counter in use. `volatile-lfu`: what is used least; it prefers popular answers to young "
+        "counters. `noeviction`: nothing, but nothing new is kept, counters included. Refused: `allkeys-*` drops "
+        "queues, `volatile-ttl` drops rate-limit counters first, `volatile-random` anything.",
     )
     persistence: Literal["rdb", "aof", "none"] = Field(
         "rdb",
         description="`rdb`: a snapshot every 15 minutes at most, a crash loses what came since (counters and cached "
         "answers). `aof`: a second at most. `none`: a restart starts empty.",
     )
-    extra_config: str = Field("", description="Lines for the end of redis.conf; a later line wins.")
+    extra_config: str = Field(
+        "",
+        description="Lines for the end of redis.conf; a later line wins. Lines that would undo what Portcullis plans "
+        "or secures are refused, with the setting to use instead.",
+    )
 
     _password = long_enough("password", "health_password", minimum=16)
     _addresses = ip_addresses("bind")
@@ -98,7 +110,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     return [
         ConfigFile("/etc/redis/redis.conf", conf, mode="0640", group="redis"),
         ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
-        ConfigFile(HEALTH_SECRET, s.health_password.get_secret_value() + "\n", mode="0600", effect="none", secret=True),
+        ConfigFile(HEALTH_SECRET, render("redis/health.secret.j2", s), mode="0600", effect="none", secret=True),
         ConfigFile("/etc/systemd/system/redis-server.service.d/portcullis.conf", render("redis/service.conf.j2", s)),
         ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),
         ConfigFile("/etc/tmpfiles.d/portcullis-redis.conf", render("redis/tmpfiles.conf.j2", s), effect="none"),
@@ -136,50 +148,69 @@ def ready(here: Here) -> str:
     return f"{asking(here)} ping | grep -x PONG"
 
 
+# Values that a container may have to leave to its machine: the file, what is right, and how to say it.
+KERNEL = (
+    ("/proc/sys/vm/overcommit_memory", '[ "$value" = 1 ]', "vm.overcommit_memory"),
+    ("/proc/sys/net/core/somaxconn", '[ "$value" -ge 1024 ]', "net.core.somaxconn"),
+    (
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        'case $value in *"[always]"*) false ;; esac',
+        "transparent huge pages",
+    ),
+)
+MEND = "sysctl --system && systemd-tmpfiles --create"
+# From here on little is left before something has to go.
+FULL_PERCENT = 90
+
+
+def kernel() -> str:
+    """A shell command that is true when the kernel is set as Redis needs it, wherever this host may set it."""
+    asks = [
+        f"if [ -r {path} ]; then value=$(cat {path}); {right} || {{ "
+        f'[ ! -w {path} ] || {{ echo "{name}: $value; run: {MEND}"; exit 1; }}; left="$left {name};"; }}; fi'
+        for path, right, name in KERNEL
+    ]
+    return f'left=; {"; ".join(asks)}; echo "${{left:+left to the machine:}}${{left:-as it needs}}"'
+
+
+def memory(here: Here) -> str:
+    """A shell command that is true when nothing had to be evicted, or there is room again; prints how full it is.
+
+    What was evicted may have been a counter: it is said, and it is wrong while memory is still short.
+    """
+    fields = "/^used_memory:/ {u = $2} /^maxmemory:/ {m = $2} /^evicted_keys:/ {e = $2} /^maxmemory_policy:/ {p = $2}"
+    said = (
+        'printf "%d of %d MiB in use, policy %s, %d keys evicted since its start\\n", u / 1048576, m / 1048576, p, e; '
+        f"if (!m || p !~ /^(volatile-lru|volatile-lfu|noeviction)$/) exit 1; "
+        f'if (u * 100 >= m * {FULL_PERCENT} && (e || p == "noeviction")) {{ '
+        'print "full: rate-limit counters may be lost; raise redis_maxmemory_mb, or lower litellm_cache_ttl"; exit 1 }'
+    )
+    return f"{asking(here)} info | tr -d '\\r' | awk -F: '{fields} END {{ {said} }}'"
+
+
 def probes(here: Here) -> list[Probe]:
     s: RedisSettings = here.settings(RedisSettings)
-    used = "sed -n 's/^used_memory_human:/uses /p; s/^maxmemory_human:/of /p; s/^maxmemory_policy:/policy /p'"
     return [
-        Probe(
-            "answers the health user",
-            f"{asking(here)} info memory | {used} | tr -d '\\r' | paste -s -d ' ' | grep uses",
-        ),
+        Probe("answers the health user", f"{asking(here)} ping | grep -x PONG"),
         Probe(
             "refuses a client without a password",
             f"redis-cli -h {bind(here)[0]} -p {s.port} get x 2>&1 | grep NOAUTH",
         ),
         listens_only(s.port, bind(here)),
-        Probe(
-            "never evicts counters",
-            f"{asking(here)} info memory | tr -d '\\r' | sed -n 's/^maxmemory_policy:/maxmemory-policy /p' | "
-            "grep -E 'volatile|noeviction'",
-        ),
+        Probe("has room for its counters", memory(here)),
+        Probe("has a kernel set for it", kernel()),
     ]
 
 
 def problems(here: Here) -> list[str]:
     s: RedisSettings = here.settings(RedisSettings)
     found = out_of_reach("redis_bind", bind(here), [m.name for m in here.of("litellm") if m.name != here.member.name])
-    for line in s.extra_config.lower().replace('"', " ").replace("'", " ").splitlines():
-        if line.split()[:1] == ["maxmemory-policy"] and "allkeys" in line:
-            found.append(
-                "redis_extra_config: allkeys-* would drop rate-limit counters and queues; use a volatile-* policy"
-            )
-    return found
+    return [*found, *extra_problems(s.extra_config)]
 
 
 def refusals(here: Here) -> list[Probe]:
-    """A Redis with somebody else's data in it, asked before anything changes."""
-    s: RedisSettings = here.settings(RedisSettings)
-    return [
-        Probe(
-            "somebody else's data",
-            "grep -qs 'Managed by Portcullis' /etc/redis/redis.conf || ! command -v redis-cli >/dev/null || "
-            f'{{ keys=$(redis-cli -p {s.port} dbsize 2>/dev/null | tr -dc 0-9); [ "${{keys:-0}}" = 0 ] || {{ echo "the '
-            "host has a Redis that Portcullis did not set up, with $keys keys; its clients would be locked out. Use "
-            'another host, or empty it"; exit 1; }; }',
-        )
-    ]
+    """A Redis that is somebody else's, asked before anything changes."""
+    return [refusal(here.settings(RedisSettings).port)]
 
 
 REDIS = Component(

@@ -5,11 +5,13 @@ launch.py serve     LITELLM ARGUMENTS     run the gateway
 launch.py validate  CONFIG                exit 0 when LiteLLM loads CONFIG and every model in it
 launch.py migrate   CONFIG                bring the database to this version's schema, then exit
 launch.py schema    ENVIRONMENT           exit 0 when the database named in that file has this version's schema
+launch.py salt      ENVIRONMENT           exit 0 unless that database was encrypted with another salt key
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import socket
@@ -63,6 +65,10 @@ def serve(arguments: list[str]) -> None:
     from litellm.proxy.db import check_migration
 
     check_migration.check_prisma_schema_diff = lambda db_url=None: None
+    # gunicorn gives running requests 30 s at a stop; this LiteLLM version has no way to tell it otherwise.
+    from gunicorn.config import GracefulTimeout
+
+    GracefulTimeout.default = int(os.environ.get("GRACEFUL_SHUTDOWN_TIMEOUT", "30"))
     note_finished_workers(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers")
     run_litellm(arguments)
 
@@ -89,23 +95,49 @@ def note_finished_workers(folder: Path) -> None:
     LifespanOn.startup = startup_and_note  # type: ignore[method-assign]
 
 
-def schema(environment: Path) -> None:
-    """Ask the database for the newest migration of this installation; nothing is changed."""
+def stored(environment: Path, name: str) -> str:
+    """A value of the environment file, its quoting undone."""
+    line = next(line for line in environment.read_text().splitlines() if line.startswith(f"{name}="))
+    return re.sub(r"\\(.)", r"\1", line.partition("=")[2][1:-1])
+
+
+def asked(environment: Path, query: str, *values: str) -> tuple[object, ...] | None:
+    """The first row of what the gateway's database answers; nothing is changed there."""
     import psycopg
 
-    line = next(line for line in environment.read_text().splitlines() if line.startswith("DATABASE_URL="))
-    url = re.sub(r"\\(.)", r"\1", line.partition("=")[2].strip('"'))
-    newest = max(path.parent.name for path in SITE.glob("litellm_proxy_extras/migrations/*/migration.sql"))
-    query = "SELECT count(*) FROM _prisma_migrations WHERE migration_name = %s AND finished_at IS NOT NULL"
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
-            row = connection.execute(query, (newest,)).fetchone()
+        with psycopg.connect(stored(environment, "DATABASE_URL"), connect_timeout=10) as connection:
+            return connection.execute(query, values).fetchone()
     except psycopg.errors.UndefinedTable:
         fail("the database is empty")
     except psycopg.Error as error:
         fail(f"the database cannot be asked: {type(error).__name__}")
+    return None
+
+
+def schema(environment: Path) -> None:
+    """Ask the database for the newest migration of this installation."""
+    newest = max(path.parent.name for path in SITE.glob("litellm_proxy_extras/migrations/*/migration.sql"))
+    query = "SELECT count(*) FROM _prisma_migrations WHERE migration_name = %s AND finished_at IS NOT NULL"
+    row = asked(environment, query, newest)
     if not row or not row[0]:
         fail(f"the database lacks the migration {newest}")
+
+
+# Where the database keeps a mark of the salt key it was encrypted with (deploys/components/postgres_salt.py sets it).
+SALT_LABEL = b"portcullis: the salt key of this database"
+SALT_QUERY = (
+    "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'portcullis-salt:([0-9a-f]{64})') "
+    "FROM pg_namespace WHERE nspname = 'portcullis'"
+)
+
+
+def salt(environment: Path) -> None:
+    """Refuse a salt key that is not the database's: what it has stored would be unreadable."""
+    own = hmac.digest(stored(environment, "LITELLM_SALT_KEY").encode(), SALT_LABEL, "sha256").hex()
+    row = asked(environment, SALT_QUERY)
+    if row and row[0] and row[0] != own:
+        fail("litellm_salt_key: the database was encrypted with another salt key than the one offered")
 
 
 def run_litellm(arguments: list[str]) -> None:
@@ -135,10 +167,21 @@ def seal_of(config: Path) -> str:
 
 
 def declared_models(config: Path) -> int:
-    """How many models the configuration names. A number in the unit instead would make every new model a restart."""
+    """How many models LiteLLM should load. A number in the unit instead would make every new model a restart.
+
+    It counts another name of a group once for each of the group's deployments, unless the name is hidden.
+    """
     import yaml
 
-    return len((yaml.safe_load(config.read_text()) or {}).get("model_list") or [])
+    loaded = yaml.safe_load(config.read_text()) or {}
+    names = [entry["model_name"] for entry in loaded.get("model_list") or []]
+    aliases = ((loaded.get("router_settings") or {}).get("model_group_alias") or {}).values()
+    shown = [
+        one if isinstance(one, str) else one["model"]
+        for one in aliases
+        if isinstance(one, str) or not one.get("hidden")
+    ]
+    return len(names) + sum(names.count(target) for target in shown)
 
 
 def validate(config: Path) -> None:
@@ -185,8 +228,8 @@ def main() -> None:
         refuse_stray_pth()
         os.environ.pop("DISABLE_SCHEMA_UPDATE", None)
         run_litellm(["--config", arguments[0], "--skip_server_startup"])
-    elif word == "schema" and len(arguments) == 1:
-        schema(Path(arguments[0]))
+    elif word in ("schema", "salt") and len(arguments) == 1:
+        {"schema": schema, "salt": salt}[word](Path(arguments[0]))
     else:
         fail(__doc__ or "", 2)
 

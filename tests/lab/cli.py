@@ -1,4 +1,4 @@
-"""The lab's command line: `python -m tests.lab up|down|list|mirror|env`."""
+"""The lab's command line: `python -m tests.lab up|down|list|mirror|litellm|env`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.lab import engine, images, inventory, mirror
 from tests.lab import lab as labs
-from tests.lab.artefacts import tree
+from tests.lab.artefacts import litellm_python, tree
 from tests.lab.cache import LabError
 from tests.lab.hosts import SSH_USERS, Host
 
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--all", action="store_true", help="remove every lab, the mirror and the network")
     commands.add_parser("list", help="show the hosts of every lab")
     commands.add_parser("mirror", help="build the artefacts, start the mirror, print its base URL")
+    commands.add_parser(
+        "litellm", help="install the gateway's packages on this machine, print the path of their Python"
+    )
     env = commands.add_parser("env", help="print the settings and ssh commands of a running lab")
     env.add_argument("name")
     return top
@@ -60,6 +63,8 @@ def _run(given: argparse.Namespace) -> None:
         _show(labs.hosts(engine.running()))
     elif given.command == "mirror":
         print(mirror.ensure(engine.connect(), tree.ensure()))
+    elif given.command == "litellm":
+        print(litellm_python.ensure())
     elif given.command == "env":
         _environment(labs.Lab(given.name))
 

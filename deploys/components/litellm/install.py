@@ -6,7 +6,7 @@ import hashlib
 from shlex import quote
 
 from deploys import operations
-from deploys.components.litellm_settings import PAYLOAD, LitellmSettings
+from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
 from deploys.lib import pyenv
 from deploys.lib.component import Here
 from deploys.lib.probes import system_user

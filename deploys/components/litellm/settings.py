@@ -6,10 +6,17 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from deploys.components.litellm.bootstrap import BootstrapSettings
+from deploys.components.litellm.catalogue import ModelEntry
+from deploys.components.litellm.observability import ObservabilitySettings
+from deploys.components.litellm.reliability import ReliabilitySettings
+from deploys.components.litellm.state import StateSettings
+from deploys.components.litellm.timers import TimersSettings
+from deploys.components.litellm.variables import problem as variable_problem
 from deploys.lib.checks import ip_addresses, long_enough, weakness
 from deploys.lib.component import Member
 from deploys.lib.render import ROOT
-from deploys.lib.settings import URL, URL_OR_FILE, Port, Secret, Settings, secret
+from deploys.lib.settings import URL, URL_OR_FILE, Port, Secret, secret
 from deploys.lib.sizing import Machine
 
 PAYLOAD = ROOT / "payload" / "litellm"
@@ -32,15 +39,6 @@ WORKER_MB = 600
 BASE_MB = 400
 
 
-# Variables that Portcullis sets from other settings, or that LiteLLM must not see.
-OURS = {
-    "DEBUG", "DETAILED_DEBUG", "PORT", "HOST", "NUM_WORKERS", "LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "DATABASE_URL",
-    "DISABLE_SCHEMA_UPDATE", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD", "PATH", "HOME", "TZ",
-    "LITELLM_LOG", "LITELLM_MODE", "PROMETHEUS_MULTIPROC_DIR", "PORTCULLIS_RESTART_FOR", "RUNTIME_DIRECTORY",
-    "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT",
-}  # fmt: skip
-
-
 def refusal(version: str) -> str:
     """Why a LiteLLM version must not run; empty when nothing is known against it."""
     number = tuple(int(part) for part in version.split("."))
@@ -55,7 +53,7 @@ def locked_versions() -> list[str]:
     return sorted(path.parent.name for path in PAYLOAD.glob("*/requirements.txt"))
 
 
-class LitellmSettings(Settings):
+class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings, TimersSettings, BootstrapSettings):
     version: str = Field(
         DEFAULT_VERSION, pattern=r"^\d+\.\d+\.\d+$", description="Exact release; one the toolkit has a hash lock for."
     )
@@ -66,7 +64,8 @@ class LitellmSettings(Settings):
         "where the network is not yours.",
     )
     port: Port = Field(
-        4100, description="TCP port to listen on. Not 4000: LiteLLM silently takes a random port when 4000 is busy."
+        4100,
+        description="TCP port to listen on. 4000 is refused: LiteLLM silently takes a random port when 4000 is busy.",
     )
     master_key: Secret = secret(
         "env:LITELLM_MASTER_KEY", "Administrator's key, `sk-` and 32 characters or more, as a reference."
@@ -75,34 +74,17 @@ class LitellmSettings(Settings):
         "env:LITELLM_SALT_KEY",
         "Key that encrypts stored credentials, as a reference. Never change it: they become unreadable.",
     )
+    models: list[ModelEntry] = Field(
+        default_factory=list,
+        description="Models beside those of the Ollama hosts, one entry per deployment; see Models below.",
+    )
     workers: int | None = Field(
         None,
         ge=1,
         le=64,
         description="Worker processes. Default: one per vCPU, or one per two where Ollama computes on the same host.",
     )
-    database_connection_pool_limit: int = Field(
-        10, ge=1, le=200, description="Database connections each worker may open."
-    )
-    database_connection_timeout: int = Field(
-        20, ge=1, le=600, description="Seconds a request waits for a free database connection."
-    )
-    proxy_batch_write_at: int = Field(
-        10, ge=1, le=600, description="Seconds between two writes of spend to the database."
-    )
-    spend_logs_retention: str = Field(
-        "30d",
-        pattern=r"^\d+[dhm]$",
-        description="Age at which rows of the spend log are deleted; the log grows for ever otherwise.",
-    )
-    request_timeout: int = Field(600, ge=1, le=6000, description="Seconds a request to a model may take.")
-    stream_timeout: int = Field(300, ge=1, le=6000, description="Seconds between two pieces of a streamed answer.")
-    num_retries: int = Field(1, ge=0, le=5, description="Tries again on the same model group before fallbacks.")
-    cooldown_time: int = Field(30, ge=1, le=3600, description="Seconds a failing deployment is left alone.")
     max_parallel_requests: int = Field(4, ge=1, le=1000, description="Requests in flight per local model and worker.")
-    log_level: Literal["WARNING", "ERROR", "INFO"] = Field(
-        "WARNING", description="LiteLLM's log level. DEBUG is refused: four times the CPU, and prompts in the journal."
-    )
     recycle: Literal["timer", "max_requests", "off"] = Field(
         "timer",
         description="How workers are renewed: `timer` reloads at `litellm_recycle_calendar`, new workers first; "
@@ -160,6 +142,13 @@ class LitellmSettings(Settings):
             )
         return value
 
+    @field_validator("port")
+    @classmethod
+    def _said(cls, value: int) -> int:
+        if value == 4000:
+            raise ValueError("LiteLLM silently takes a random port when 4000 is busy; choose another, such as 4100")
+        return value
+
     @field_validator("master_key")
     @classmethod
     def _master(cls, value: SecretStr) -> SecretStr:
@@ -182,8 +171,8 @@ class LitellmSettings(Settings):
                 )
             if any(ord(character) < 32 for character in text):
                 raise ValueError(f"{name}: a value is one line of text")
-            if name in OURS or name.startswith(("LD_", "PYTHON", "PRISMA_")):
-                raise ValueError(f"{name} is set by Portcullis or must stay unset")
+            if why := variable_problem(name):
+                raise ValueError(why)
         return value
 
     @model_validator(mode="after")
@@ -200,6 +189,30 @@ class LitellmSettings(Settings):
 
     _salt = long_enough("salt_key", minimum=32)
     _addresses = ip_addresses("listen")
+
+
+def entry_timeout_problems(s: LitellmSettings) -> list[str]:
+    """Timeouts of entries that are longer than what others are reckoned by."""
+    found = []
+    for index, entry in enumerate(s.models):
+        where, longest = f"litellm_models[{index}]", max(s.request_timeout, s.stream_timeout)
+        if entry.timeout and entry.timeout > s.request_timeout:
+            found.append(
+                f"{where}.timeout: {entry.timeout} s is above litellm_request_timeout, {s.request_timeout} s, which "
+                "the proxy in front is reckoned by; raise that"
+            )
+        if entry.stream_timeout and entry.stream_timeout > longest:
+            found.append(
+                f"{where}.stream_timeout: {entry.stream_timeout} s is above litellm_request_timeout and "
+                f"litellm_stream_timeout, {longest} s at most, which the proxy in front is reckoned by; raise that"
+            )
+        checked = entry.health_check_timeout or 0
+        if s.background_health_checks and checked > s.health_check_interval:
+            found.append(
+                f"{where}.health_check_timeout: {checked} s is above litellm_health_check_interval, "
+                f"{s.health_check_interval} s: the next round would begin before this one ends; raise that"
+            )
+    return found
 
 
 def default_workers(machine: Machine, tenants: frozenset[str]) -> int:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from shlex import quote
 
-from deploys.components.litellm_config import SELFTEST, environment, public_name
-from deploys.components.litellm_install import ALLOWED_PTH, ROOT, mirror_check, version_folder
-from deploys.components.litellm_settings import LitellmSettings, workers_on
+from deploys.components.litellm import metrics, timers
+from deploys.components.litellm.config import SELFTEST, public_name
+from deploys.components.litellm.install import ALLOWED_PTH, ROOT, mirror_check, version_folder
+from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import Here, Probe
@@ -47,10 +48,9 @@ def asking(here: Here, path: str, body: object | None = None, key: str = "") -> 
     """A curl command with the master key (or the shell word ``key``), which goes over standard input, never in argv."""
     value = key or stored("LITELLM_MASTER_KEY")
     data = f" -H 'Content-Type: application/json' -d {quote(json.dumps(body))}" if body is not None else ""
-    return (
-        f"printf 'Authorization: Bearer %s\\n' {value} | "
-        f"curl -sS --max-time 280 -H @-{data} {base_url(here)}{path}"
-    )
+    # A proxy for the internet, which an environment may name, is not on the way to the gateway.
+    curl = f"curl -sS --noproxy '*' --max-time 280 -H @-{data} {base_url(here)}{path}"
+    return f"printf 'Authorization: Bearer %s\\n' {value} | {curl}"
 
 
 def chat(model: str) -> dict[str, object]:
@@ -74,7 +74,7 @@ def virtual_key(here: Here) -> str:
 def redis_ping(here: Here) -> str:
     """A shell command that is true when the gateway reaches Redis; it leaves Redis alone for 5 s after failures."""
     ask = f"{asking(here, '/cache/ping')} | grep -o '\"ping_response\": *true'"
-    return f"n=0; until {ask}; do n=$((n + 1)); [ $n -lt 8 ] || exit 1; sleep 2; done"
+    return f"n=0; until {ask}; do n=$((n + 1)); [ $n -lt 12 ] || exit 1; sleep 2; done"
 
 
 def probes(here: Here) -> list[Probe]:
@@ -90,10 +90,13 @@ def probes(here: Here) -> list[Probe]:
             "every worker finished starting",
             workers(here),
         ),
-        Probe("is ready with its database", f"curl -fsS --max-time 10 {url}/health/readiness | grep '\"connected\"'"),
+        Probe(
+            "is ready with its database",
+            f"curl -fsS --noproxy '*' --max-time 10 {url}/health/readiness | grep '\"connected\"'",
+        ),
         Probe(
             "refuses a request without a key",
-            f"[ \"$(curl -sS -o /dev/null -w '%{{http_code}}' {url}/v1/models)\" = 401 ] && echo 401",
+            f"[ \"$(curl -sS --noproxy '*' -o /dev/null -w '%{{http_code}}' {url}/v1/models)\" = 401 ] && echo 401",
         ),
         Probe(
             "refuses a wrong key",
@@ -103,10 +106,13 @@ def probes(here: Here) -> list[Probe]:
         Probe("answers a request", f"{asking(here, '/v1/chat/completions', chat(SELFTEST))} | grep -o pong"),
         Probe("has its database's schema", f"{schema(f'{ROOT}/current')} && echo 'every migration is there'"),
         Probe("makes, honours and deletes a virtual key", virtual_key(here), seconds=60),
-        Probe("has its Redis", redis_ping(here)),
+        *([Probe("has its Redis", redis_ping(here))] if s.cache_mode != "off" else []),
+        *metrics.probes(s),
+        *timers.probes(s),
         Probe(
             "has no stray .pth file",
-            f"! ls {ROOT}/current/venv/lib/python3*/site-packages | grep '[.]pth$' | grep -v -x "
+            f'found=$(ls {ROOT}/current/venv/lib/python3*/site-packages) && [ -n "$found" ] && '
+            "! printf '%s\\n' \"$found\" | grep '[.]pth$' | grep -v -x "
             + " ".join(f"-e {quote(name)}" for name in ALLOWED_PTH),
         ),
         Probe(
@@ -130,7 +136,7 @@ def refusals(here: Here) -> list[Probe]:
     """What would make the run fail half-way, asked before anything changes."""
     s: LitellmSettings = here.settings(LitellmSettings)
     # Compared as digests, and as the file has it between its quotes: neither key is in a command line.
-    salt = quote_env(environment(here)["LITELLM_SALT_KEY"])[1:-1]
+    salt = quote_env(s.salt_key.get_secret_value())[1:-1]
     offered = hashlib.sha256(salt.encode()).hexdigest()
     return [
         Probe(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from shlex import quote
 
-from deploys.components.litellm_config import config, environment
-from deploys.components.litellm_install import ROOT, install, version_folder
-from deploys.components.litellm_probes import (
+from pydantic import SecretStr
+
+from deploys import operations
+from deploys.components.litellm import bootstrap, metrics
+from deploys.components.litellm import timers as probing
+from deploys.components.litellm.config import SELFTEST, config, config_problems, environment, modes
+from deploys.components.litellm.install import ROOT, install, version_folder
+from deploys.components.litellm.probes import (
     CONFIG,
     ENVIRONMENT,
     LAUNCH,
@@ -17,7 +22,8 @@ from deploys.components.litellm_probes import (
     schema,
     workers,
 )
-from deploys.components.litellm_settings import (
+from deploys.components.litellm.reliability import stop_seconds
+from deploys.components.litellm.settings import (
     BASE_MB,
     PAYLOAD,
     WORKER_MB,
@@ -29,8 +35,6 @@ from deploys.lib.component import Component, ConfigFile, Effect, Here, Link, Lis
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine
 
-# Under gunicorn this LiteLLM version gives running requests 30 s at a stop, whatever it is told.
-GRACEFUL_SECONDS = 30
 # Index builds on a large spend log take long, and cut off they are repaired by hand: the unit's hour and a little.
 CHECK_SECONDS = 3900
 # A start takes 10-20 s on two busy cores, migrations excluded; a reload as long for its new workers.
@@ -45,7 +49,7 @@ def demand(s: LitellmSettings, machine: Machine, tenants: frozenset[str]) -> Dem
 def config_files(here: Here) -> list[ConfigFile]:
     s: LitellmSettings = here.settings(LitellmSettings)
     share = here.member.plan.shares["litellm"]
-    common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT, "graceful": GRACEFUL_SECONDS}
+    common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT, "stop": stop_seconds(s)}
 
     def unit(name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
         text = render(f"litellm/{name}.j2", s, **common, **more)
@@ -70,13 +74,34 @@ def config_files(here: Here) -> list[ConfigFile]:
         unit("litellm-check.service", effect="none", folder=version_folder(here)),
         unit("litellm-migrate.service", effect="none", folder=version_folder(here)),
     ]
-    return [*files, unit("litellm-recycle.service", effect="none"), unit("litellm-recycle.timer", effect="none")]
+    return [
+        *files,
+        unit("litellm-recycle.service", effect="none"),
+        unit("litellm-recycle.timer", effect="none"),
+        ConfigFile(bootstrap.BOOTSTRAP, (PAYLOAD / "bootstrap.py").read_text(), mode="0755", effect="none"),
+        *metrics.files(s),
+        *probing.files(s, base_url(here), SELFTEST, modes(here), s.cache_mode != "off", environment(here)),
+    ]
 
 
-def timers(here: Here, wanted: bool) -> list[str]:
-    """The renewal timer, when it is (or is not) ``wanted``."""
+def units(here: Here, wanted: bool) -> list[str]:
+    """Units beside the gateway's own that are (or are not) ``wanted``: metrics, questions, renewal."""
     s: LitellmSettings = here.settings(LitellmSettings)
-    return ["litellm-recycle.timer"] if (s.recycle == "timer") is wanted else []
+    renewal = ["litellm-recycle.timer"] if (s.recycle == "timer") is wanted else []
+    return [*renewal, *metrics.units(s, wanted), *(probing.timers(s) if wanted else [])]
+
+
+def provision(here: Here) -> None:
+    """Teams and keys, once the gateway answers: it is asked first, and told what differs."""
+    s: LitellmSettings = here.settings(LitellmSettings)
+    operations.unless(
+        name="litellm | Teams and keys",
+        test=bootstrap.check_command(s, base_url(here), ENVIRONMENT),
+        command=bootstrap.apply_command(base_url(here), ENVIRONMENT),
+        secret_stdin=SecretStr(bootstrap.wanted(s, secrets=True)),
+        # Gateways have one database: the second one finds what the first one has made.
+        _serial=True,
+    )
 
 
 def links(here: Here) -> list[Link]:
@@ -98,7 +123,13 @@ def check(here: Here) -> list[str]:
     Migrations are a step of their own because LiteLLM's own start treats a failed one as a detail. The database itself
     is asked whether it needs one: it may have been replaced since the last run.
     """
+    s: LitellmSettings = here.settings(LitellmSettings)
+    calendar = quote(s.recycle_calendar)
     return [
+        f"systemd-analyze calendar {calendar} >/dev/null 2>&1 || "
+        f"{{ echo litellm_recycle_calendar: {calendar} is not a time of systemd; see systemd.time; exit 1; }}",
+        # Before anything is started with it; the file is in place by now, and put back when this says no.
+        f"{version_folder(here)}/venv/bin/python {LAUNCH} salt {ENVIRONMENT}",
         oneshot("litellm-check.service", "the gateway's configuration was refused"),
         f"{schema(version_folder(here))} >/dev/null 2>&1 || "
         f"{oneshot('litellm-migrate.service', 'the database migration failed; the version in use was left alone')}",
@@ -113,7 +144,8 @@ def outdated(here: Here) -> list[Probe]:
 def ready(here: Here) -> str:
     """The gateway answers with its database, and every worker has finished starting with the present configuration."""
     return (
-        f'curl -fsS --max-time 10 {base_url(here)}/health/readiness | grep -q \'"db": *"connected"\' && '
+        f"curl -fsS --noproxy '*' --max-time 10 {base_url(here)}/health/readiness | "
+        'grep -q \'"db": *"connected"\' && '
         f"{workers(here)} && {schema(f'{ROOT}/current')}"
     )
 
@@ -124,7 +156,20 @@ def problems(here: Here) -> list[str]:
         if len(here.of(need)) > 1:
             names = ", ".join(member.name for member in here.of(need))
             found.append(f"the group {need!r} has more than one host ({names}); a gateway uses one")
-    return list(dict.fromkeys(found))
+    found += different_keys(here)
+    return list(dict.fromkeys(found)) or config_problems(here)
+
+
+def different_keys(here: Here) -> list[str]:
+    """Gateways of one database with keys of their own: each could read only what it has stored itself."""
+    found = []
+    for field in ("salt_key", "master_key"):
+        members = here.of("litellm")
+        values = [getattr(member.settings["litellm"], field).get_secret_value() for member in members]
+        if len(set(values)) > 1:
+            names = " and ".join(member.name for member in members)
+            found.append(f"litellm_{field}: {names} have different ones, and one database; give them the same")
+    return found
 
 
 def hints(here: Here) -> list[str]:
@@ -145,8 +190,8 @@ LITELLM = Component(
     files=config_files,
     links=links,
     unit=lambda here: "litellm.service",
-    extra_units=lambda here: timers(here, wanted=True),
-    stopped_units=lambda here: timers(here, wanted=False),
+    extra_units=lambda here: units(here, wanted=True),
+    stopped_units=lambda here: units(here, wanted=False),
     check=check,
     check_seconds=CHECK_SECONDS,
     outdated=outdated,
@@ -155,8 +200,10 @@ LITELLM = Component(
     probes=probes,
     refusals=refusals,
     problems=problems,
+    provision=provision,
     listeners=lambda here: [
-        Listener(here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port")
+        Listener(here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port"),
+        *metrics.listeners(here.settings(LitellmSettings)),
     ],
     version=lambda here: f"readlink {ROOT}/current | sed 's,.*/,,; s/-.*//'",
     serial=True,

@@ -3,7 +3,7 @@ INV ?= inventories/lab.py
 PY := .venv/bin/python
 LAB ?= demo
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check lab-up lab-down secrets verify lock bench docs venv
+.PHONY: help demo demo-down test check lab-up lab-down secrets verify audit lock bench docs venv
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,12 @@ demo-down: venv ## Remove the demo's host
 
 test: check ## Every test: check, and the host tier on disposable hosts
 	-$(PY) -m tests.lab mirror
-	$(PY) -m pytest tests/lab tests/host/lab -v --durations=15
+	PORTCULLIS_THOROUGH=1 PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) \
+		$(PY) -m pytest tests/unit/test_transact_killed.py tests/lab tests/host/lab -v --durations=15
 
 check: venv ## Lint, types, unit and plan tests; needs no root, under a minute
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(PY) -m pytest -q -n 2 --dist loadgroup tests/unit tests/plan
 
@@ -39,11 +41,15 @@ secrets: venv ## Strong secrets for an inventory's first deploy: make secrets IN
 verify: venv ## Ask everything an inventory's hosts run, as tests: make verify INV=inventories/production.py
 	$(PY) -m pytest tests/host --inventory $(INV)
 
+audit: venv ## What is wrong with a LiteLLM deployment's files: make audit CONFIG=config.yaml ARGS="--env .env"
+	@$(PY) -m deploys.audit $(CONFIG) $(ARGS)
+
 lock: venv ## A hash-locked requirement set for another LiteLLM release: make lock VERSION=1.106.2
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PY) scripts/lock.py $(VERSION)
 
 bench: venv ## Two ways to renew workers, measured side by side on the demo's host
 	@$(PY) scripts/bench.py
 
-docs: venv ## docs/settings.md from the settings classes
+docs: venv ## docs/settings.md and the rules of docs/audit.md, from the code
 	@$(PY) scripts/gen_settings_docs.py
+	@$(PY) -m deploys.auditing.docs

@@ -10,15 +10,19 @@ from deploys.lib.component import Probe
 from deploys.lib.sizing import Machine
 from deploys.lib.transaction import Change, State, parse, question
 
+# What the kernel keeps for itself varies by a few MiB with its version, and sizes are shares of what it leaves: taken
+# to the MiB, every service would be restarted for that.
+MEMORY_STEP_MB = 256
+
 
 class Hardware(FactBase[Machine]):
-    """Processors and memory (MiB) the host has."""
+    """Processors the host has, and its memory in whole steps of 256 MiB."""
 
     def command(self) -> str:
         return "nproc; awk '/^MemTotal:/ {print int($2 / 1024)}' /proc/meminfo"
 
     def process(self, output: list[str]) -> Machine:
-        return Machine(int(output[0]), int(output[1]))
+        return Machine(int(output[0]), int(output[1]) // MEMORY_STEP_MB * MEMORY_STEP_MB)
 
 
 class Release(FactBase[dict[str, str]]):

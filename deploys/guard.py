@@ -28,8 +28,20 @@ def why_no_hosts(arguments: dict[str, Any], in_inventory: int, chosen: Sequence[
     return ""
 
 
+def why_no_inventory(inventory: str) -> str:
+    """Why ``inventory`` of the command line cannot be read as one; empty when pyinfra may try."""
+    if not Path(inventory).is_dir():
+        return ""
+    files = ", ".join(sorted(str(path) for path in Path(inventory).glob("*.py")))
+    return f"{inventory} is a folder, not an inventory; name one file{f' of {files}' if files else ''}"
+
+
 def refuse_to_run_without_hosts() -> None:
     """Let pyinfra's state refuse to begin without hosts. Called from config.py, which pyinfra reads before that."""
+    arguments = context.params if (context := click.get_current_context(silent=True)) else {}
+    # pyinfra would read the folder as a file, and end with a traceback.
+    if why := why_no_inventory(str(arguments.get("inventory", "inventories/none.py"))):
+        raise PyinfraError(f"{why}; nothing was changed")
     begin: Callable[..., None] = state.init
 
     def init(inventory: Any, config: Any, initial_limit: Sequence[object] | None = None) -> None:

@@ -7,17 +7,21 @@ import time
 from collections.abc import Generator
 from shlex import quote
 
+from pydantic import SecretStr
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from deploys.facts import ComponentState, MissingPackages, StepProgress, Succeeds
-from deploys.lib.transaction import STATE, TOOLS, Change, bundle, reasons
+from deploys.lib.transaction import STATE, Change, bundle, program_folder, reasons
 
 Commands = Generator[str | StringCommand, None, None]
 
 # How often a long step shows what it is doing, in seconds.
 SHOW_SECONDS = 5.0
+
+# Longer than any step takes that gets on: 40 GB of model at 3 MB/s. One that hangs holds up every later run until then.
+STEP_SECONDS = 4 * 3600
 
 # Where system programs look for certificate authorities. pip, uv and Node each bring a list of their own, which
 # does not have a company's; these variables point all three at the host's.
@@ -67,13 +71,6 @@ def step(key: str, script: str, inputs: str = "", stdin: str = "", creates: str 
     if host.get_fact(Succeeds, command=done):
         host.noop(f"{key} is done")
         return
-    exports = "".join(f"export {name}={quote(value)}\n" for name, value in TRUST.items())
-    body = (
-        # Where Debian keeps proxy variables for everyone; a unit does not read it by itself.
-        f"set -a; [ ! -r /etc/environment ] || . /etc/environment; set +a\n"
-        f"set -eu; umask 022; export HOME=/root DATA={folder}/data; {exports}"
-        f"{script}\necho {seal} >{folder}/done.part; mv -f {folder}/done.part {folder}/done\n"
-    )
     boundary = "-- data --"
     prepare = (
         f"install -d -m 0755 {STATE}/steps {folder}; rm -f {folder}/done; cat >{folder}/input; "
@@ -81,13 +78,27 @@ def step(key: str, script: str, inputs: str = "", stdin: str = "", creates: str 
     )
     yield StringCommand(
         # What an interrupted run left at work may just have done it.
-        f"{_after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; {_start(unit, folder)} sh {folder}/run",
-        _stdin=f"{body}{boundary}\n{stdin}",
+        f"{_after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; "
+        f"{_start(unit, folder)} -p RuntimeMaxSec={STEP_SECONDS} sh {folder}/run",
+        _stdin=f"{step_text(script, folder, seal)}{boundary}\n{stdin}",
     )
     yield from _watch(unit, folder)
     yield (
         f"{{ {done}; }} || {{ tail -n 8 {folder}/log >&2; "
         f"echo 'the whole log is {folder}/log on the host' >&2; exit 1; }}"
+    )
+
+
+def step_text(script: str, folder: str, seal: str) -> str:
+    """What a step's unit runs: ``script`` with its environment, and ``seal`` in ``folder``/done when it is over."""
+    exports = "".join(f"export {name}={quote(value)}\n" for name, value in TRUST.items())
+    ended = f"ended from outside before it was over: by systemctl, or because it had taken {STEP_SECONDS // 3600} h"
+    return (
+        # Where Debian keeps proxy variables for everyone; a unit does not read it by itself.
+        f"set -a; [ ! -r /etc/environment ] || . /etc/environment; set +a\n"
+        f"trap {quote(f'echo {quote(ended)}; exit 1')} TERM\n"
+        f"set -eu; umask 022; export HOME=/root DATA={folder}/data; {exports}"
+        f"{script}\necho {seal} >{folder}/done.part; mv -f {folder}/done.part {folder}/done\n"
     )
 
 
@@ -147,7 +158,7 @@ def converge(change: Change, run: str, backup_root: str) -> Commands:
         _stdin=bundle(change),
     )
     unit, folder = f"portcullis-transact-{change.component}", f"{STATE}/switched/{change.component}.{run}"
-    switch = f"{TOOLS}/transact {change.component} {run} {quote(backup_root)}"
+    switch = f"{program_folder()}/transact {change.component} {run} {quote(backup_root)}"
     yield (
         f"{_after(unit)} umask 077; mkdir -p {folder}; "
         f"find {STATE}/switched -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} +; "
@@ -186,13 +197,16 @@ def wait_until(command: str, seconds: int, otherwise: str) -> Commands:
 
 
 @operation()
-def unless(test: str, command: str, secret_stdin: str = "") -> Commands:
-    """Run ``command`` unless ``test`` exits 0. ``secret_stdin`` is what it reads, and appears in no log."""
+def unless(test: str, command: str, secret_stdin: SecretStr | None = None) -> Commands:
+    """Run ``command`` unless ``test`` exits 0. ``secret_stdin`` is what it reads, and appears in no log.
+
+    pyinfra keeps the arguments of an operation and may show them; a SecretStr becomes text on its way to the host only.
+    """
     if host.get_fact(Succeeds, command=test):
         host.noop("already true")
         return
     if secret_stdin:
-        yield StringCommand(command, _stdin=secret_stdin)
+        yield StringCommand(command, _stdin=secret_stdin.get_secret_value())
     else:
         yield command
 

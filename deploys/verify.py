@@ -1,6 +1,5 @@
 """Ask every component on every host whether it works, and change nothing: `pyinfra INVENTORY deploys/verify.py`."""
 
-from pyinfra import host
 from pyinfra.api import DeployError
 
 try:
@@ -10,9 +9,7 @@ except ModuleNotFoundError as error:
         raise
     raise DeployError("run pyinfra from Portcullis' own folder, the one with config.py and group_data/") from None
 
-from deploys.lib.apply import here, look_around, selected
+from deploys.lib.apply import here, look_around
 from deploys.lib.report import ask
 
-place = here(look_around(COMPONENTS))
-wanted = [component for component in host.loop(COMPONENTS) if selected(component, place)]
-ask(name="Every component answers", components=wanted, place=place)
+ask(name="Every component answers", components=COMPONENTS, place=here(look_around(COMPONENTS)))

@@ -11,16 +11,18 @@ from typing import Any, NoReturn
 from pydantic import SecretStr
 from pyinfra import host, inventory
 from pyinfra.api import DeployError
+from pyinfra.api.arguments import all_argument_meta
 from pyinfra.api.exceptions import ConnectError
 
 from deploys import facts, operations
-from deploys.lib.component import Component, Here, Member
+from deploys.lib import provenance
+from deploys.lib.component import Component, ConfigFile, Here, Link, Member
 from deploys.lib.render import ROOT
 from deploys.lib.secrets import SecretError, read_env_file, read_secret
 from deploys.lib.settings import SettingsError
 from deploys.lib.sizing import Machine
 from deploys.lib.survey import HostData, survey
-from deploys.lib.transaction import Change
+from deploys.lib.transaction import Change, calendar_checks
 
 # Taken once per process, in an imported module, so that all hosts of a run share it. UTC, and sorts by time; two
 # operators who begin in the same second have runs of their own.
@@ -86,6 +88,8 @@ def _host_data(one: Any) -> HostData:
         resolve=resolve,
         measure=lambda: _hardware(one.name),
         release=(lambda: _release(one.name)["VERSION_ID"]) if one.connected else (lambda: ""),
+        connected=one.connected,
+        arguments=frozenset(all_argument_meta),
     )
 
 
@@ -115,13 +119,16 @@ def selected(component: Component, place: Here) -> bool:
 
 def change_for(component: Component, place: Here) -> Change:
     """Everything ``component`` wants on this host, rendered."""
+    line = provenance.line(place.site)
+    wanted: list[ConfigFile | Link] = [*component.files(place), *component.links(place)]
     return Change(
         component=component.name,
-        items=(*component.files(place), *component.links(place)),
+        items=tuple(provenance.stamped(item, line) for item in wanted),
+        note=provenance.note(place.site, component.version(place)),
         unit=component.unit(place) if component.unit else "",
         extra_units=tuple(component.extra_units(place)),
         stopped_units=tuple(component.stopped_units(place)),
-        check=tuple(component.check(place)),
+        check=(*calendar_checks(wanted), *component.check(place)),
         check_seconds=component.check_seconds,
         outdated=tuple(component.outdated(place)),
         ready=component.ready(place),
@@ -149,7 +156,8 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
     for component in wanted:
         for listener in component.listeners(place):
             owner = held.get(listener.port)
-            if owner and not (owner.startswith(listener.owners) and _is_ours(component, place, listener.port)):
+            unit = listener.unit or (component.unit(place) if component.unit else "")
+            if owner and not (owner.startswith(listener.owners) and _is_ours(unit, listener.port)):
                 problems.append(
                     f"{host.name}: port {listener.port} ({listener.setting}) is taken by {owner}; "
                     f"stop it or set {listener.setting}"
@@ -163,9 +171,8 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
     return {component.name: change_for(component, place) for component in wanted}
 
 
-def _is_ours(component: Component, place: Here, port: int) -> bool:
-    """Whether a process of the component's own unit holds ``port``; a name such as ``python`` says little."""
-    unit = component.unit(place) if component.unit else ""
+def _is_ours(unit: str, port: int) -> bool:
+    """Whether a process of the component's own ``unit`` holds ``port``; a name such as ``python`` says little."""
     pids = f"$(ss -Hltnp 'sport = :{port}' | grep -o 'pid=[0-9]*' | cut -c 5-)"
     test = f"for pid in {pids}; do grep -q '/{unit}$' /proc/$pid/cgroup && exit 0; done; exit 1"
     return bool(host.get_fact(facts.Succeeds, command=test))

@@ -49,11 +49,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Listener:
-    """A TCP port a component will listen on, and the process names that may already hold it."""
+    """A TCP port a component will listen on, and the process names that may already hold it.
+
+    ``unit`` is whose processes they are, when it is not the component's own unit.
+    """
 
     port: int
     owners: tuple[str, ...]
     setting: str
+    unit: str = ""
 
 
 @dataclass(frozen=True)

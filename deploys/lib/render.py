@@ -77,3 +77,8 @@ def render(template: str, s: Any, **more: Any) -> str:
     """
     managed = f"Managed by Portcullis from templates/{template}; edits are overwritten by the next run."
     return environment().get_template(template).render(s=s, managed=managed, **more)
+
+
+def render_page(template: str, **context: Any) -> str:
+    """The text of ``templates/<template>`` as HTML: whatever is put in is escaped, because it is text from anywhere."""
+    return environment().overlay(autoescape=True).get_template(template).render(context)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploys import facts
+from deploys.lib.apply import selected
 from deploys.lib.component import Component, Here, Probe
 
 
@@ -64,28 +65,40 @@ def summary(components: Sequence[Component], place: Here) -> Generator[str, None
     yield from ()
 
 
+def questions(components: Sequence[Component], place: Here) -> list[tuple[Component, Probe]]:
+    """What a host is asked in this run: the probes of the components that are on it and were chosen."""
+    return [(one, probe) for one in components if selected(one, place) for probe in one.probes(place)]
+
+
 @operation()
 def ask(components: Sequence[Component], place: Here) -> Generator[StringCommand, None, None]:
-    """Ask every probe of ``components`` on this host and show the answers; fail when one is wrong. Changes nothing."""
+    """Ask every probe of the chosen ``components`` on this host and show the answers. Changes nothing.
+
+    Fails when an answer is wrong, and when no host of the run has anything to be asked.
+    """
     if not state.is_executing:
         return
     table = Table(title=f"{host.name}", title_justify="left")
     for heading in ("component", "question", "answer", "time", "detail"):
         table.add_column(heading, overflow="fold")
     wrong, asked = [], 0
-    for component in components:
-        for probe in component.probes(place):
-            answered, detail, milliseconds = host.get_fact(facts.Answer, probe=probe)
-            asked += 1
-            if not answered:
-                wrong.append(f"{component.name} {probe.name}")
-            table.add_row(component.name, probe.name, "yes" if answered else "NO", f"{milliseconds} ms", detail[:60])
-    text = io.StringIO()
-    Console(file=text, width=120).print(table)
-    for line in text.getvalue().rstrip().splitlines():
-        logger.info(line)
+    for component, probe in questions(components, place):
+        answered, detail, milliseconds = host.get_fact(facts.Answer, probe=probe)
+        asked += 1
+        if not answered:
+            wrong.append(f"{component.name} {probe.name}")
+        table.add_row(component.name, probe.name, "yes" if answered else "NO", f"{milliseconds} ms", detail[:60])
+    if asked:
+        text = io.StringIO()
+        Console(file=text, width=120).print(table)
+        for line in text.getvalue().rstrip().splitlines():
+            logger.info(line)
     if not asked:
-        yield StringCommand("echo", QuoteString(f"nothing was asked on {host.name}"), ">&2;", "exit", "1")
+        names = {one.name for one in state.activated_hosts}
+        if any(questions(components, Here(one, place.site)) for one in place.site if one.name in names):
+            say("nothing to ask here")
+        else:
+            yield StringCommand("echo", QuoteString("nothing was asked on any host of this run"), ">&2;", "exit", "1")
     elif wrong:
         sentence = f"{len(wrong)} of {asked} answers on {host.name} are wrong: {'; '.join(wrong)}"
         yield StringCommand("echo", QuoteString(sentence), ">&2;", "exit", "1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -76,6 +76,11 @@ def secret(reference: str, description: str) -> Any:
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+# Folders of the root directory that belong to the distribution or the kernel, or are emptied by them.
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr")
+ELSEWHERE = "name a folder of its own, such as /var/backups/portcullis or /srv/backups"
+
+
 class HostSettings(Settings):
     """Keys of the run itself, not of one component."""
 
@@ -109,6 +114,21 @@ class HostSettings(Settings):
         "such as a company proxy's.",
     )
 
+    @field_validator("backup_root")
+    @classmethod
+    def _of_its_own(cls, value: str) -> str:
+        parts = value.strip("/").split("/")
+        if not all(part.strip(".") for part in parts):
+            raise ValueError("is not a plain path; write it without `..`, `.` and double slashes")
+        if parts[0] in SYSTEM or parts[:2] in (["var", "tmp"], ["var", "run"], ["var", "lock"]):
+            raise ValueError(f"is in a folder of the system's own, which is no place for copies; {ELSEWHERE}")
+        if parts[:3] == ["var", "lib", "portcullis"]:
+            raise ValueError(f"is where Portcullis keeps what it is working on; {ELSEWHERE}")
+        # Copies lie there under the paths of what they are copies of, and nothing else should.
+        if len(parts) < (3 if parts[0] == "var" else 2):
+            raise ValueError(f"is a folder that others use too; {ELSEWHERE}")
+        return "/" + "/".join(parts)
+
     @field_validator("components")
     @classmethod
     def _split(cls, value: str | list[str]) -> list[str]:
@@ -128,11 +148,44 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: bool) -> str:
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown setting{nearest(key, known)}"
+        return f"{key}: unknown setting{nearest(key.rpartition('.')[2], known)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if secret or error["type"] == "missing":
         return f"{key}: {message}"
     return f"{key}: {message} (given: {error['input']!r})"
+
+
+def entry_class(annotation: Any) -> type[Settings] | None:
+    """The settings class in an annotation such as ``list[Entry] | None``, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := entry_class(part))), None)
+
+
+def _place(cls: type[Settings], prefix: str, loc: tuple[int | str, ...]) -> tuple[str, list[str], bool]:
+    """Where an error is: the key as a person would write it, the keys that may stand there, and whether it is shown.
+
+    ``litellm_models[1].api_key``: an entry of a list has fields of its own. What is given is shown for a field only:
+    a whole entry may have anything in it.
+    """
+    if not loc:
+        return prefix.rstrip("_") or "settings", [], False
+    key, known, shown = prefix, [], False
+    inside: type[Settings] | None = cls
+    named = False  # whether the next part is the name of an entry in a map
+    for number, part in enumerate(loc):
+        if isinstance(part, int):
+            key += f"[{part}]"
+        elif named:
+            key, named = f"{key}.{part}", False
+        elif inside is not None:
+            key += f".{part}" if number else part
+            known = list(inside.model_fields) if number else []
+            info = inside.model_fields.get(part)
+            inside = entry_class(info.annotation) if info else None
+            named = info is not None and get_origin(info.annotation) is dict
+            shown = info is not None and info.repr and inside is None and "SecretStr" not in str(info.annotation)
+    return key, known, shown
 
 
 def settings_from(data: Mapping[str, Any], prefix: str, cls: type[S], resolve: Resolve) -> S:
@@ -149,27 +202,34 @@ def settings_from(data: Mapping[str, Any], prefix: str, cls: type[S], resolve: R
     except ValidationError as error:
         problems = []
         for item in error.errors(include_url=False):
-            field = str(item["loc"][0]) if item["loc"] else ""
-            info = cls.model_fields.get(field)
-            secret = info is not None and (not info.repr or "SecretStr" in str(info.annotation))
-            inner = "".join(f"[{part}]" for part in item["loc"][1:] if isinstance(part, int))
-            key = f"{prefix}{field}{inner}" if field else prefix.rstrip("_") or "settings"
-            problems.append(_sentence(key, item, known, secret or not field))
+            key, siblings, shown = _place(cls, prefix, item["loc"])
+            problems.append(_sentence(key, item, siblings or known, not shown))
         raise SettingsError(dict.fromkeys(problems)) from None
 
 
-def refuse_unclaimed(data: Iterable[str], classes: Mapping[str, type[Settings]], connector_keys: Iterable[str]) -> None:
-    """Stop when a key is claimed by nothing: not by a component, the run, the connector or a leading underscore.
+def refuse_unclaimed(
+    data: Iterable[str],
+    classes: Mapping[str, type[Settings]],
+    connector_keys: Iterable[str],
+    arguments: frozenset[str] | None = None,
+) -> None:
+    """Stop when a key is claimed by nothing: not by a component, the run, the connector or pyinfra itself.
 
-    ``classes`` maps key prefixes (``redis_``; empty for keys of the run) to settings classes.
+    ``classes`` maps key prefixes (``redis_``; empty for keys of the run) to settings classes. ``arguments`` are
+    pyinfra's own, which begin with an underscore: what is nearly one of them is a mistake.
     """
     ours = {prefix + name for prefix, cls in classes.items() for name in cls.model_fields}
     connector = set(connector_keys) | {"chroot_directory"}
     problems = []
     for key in data:
-        if key.startswith("_") or key in connector or key in ours:
+        if key in connector or key in ours:
             continue
-        if key in RENAMED:
+        if key.startswith("_"):
+            # Names of one's own; but a misspelt `_sudo`, which pyinfra ignores, would leave the run without root.
+            close = "" if key in (arguments or ()) else nearest(key, arguments or ())
+            if close:
+                problems.append(f"{key}: is no argument of pyinfra{close}")
+        elif key in RENAMED:
             problems.append(f"{key}: was renamed; use {RENAMED[key]}")
         else:
             problems.append(f"{key}: unknown setting{nearest(key, ours | connector)}")

@@ -5,15 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from shlex import quote
 
 from deploys.lib.component import ConfigFile, Effect, Link, Probe
+from deploys.lib.provenance import MARK, body
+from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
 TOOLS = "/usr/local/lib/portcullis"
+# The program that switches files on the host, and what it reads when it starts.
+PROGRAM = tuple(ROOT / "payload" / "host" / name for name in ("transact-lib", "transact"))
+
+
+@cache
+def program_folder() -> str:
+    """The folder of ``PROGRAM`` on a host, by its content.
+
+    A shell reads its script while it runs it: one that an earlier run left at work must not find another in its place.
+    """
+    whole = b"\0".join(path.read_bytes() for path in PROGRAM)
+    return f"{TOOLS}/transact-{hashlib.sha256(whole).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class Change:
     ready_seconds: int = 60
     check_seconds: int = 120
     outdated: tuple[Probe, ...] = ()
+    note: str = "{}"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -38,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Found:
-    """What a host has at one path: ``content`` is a sha256 for a file and the target for a link."""
+    """What a host has at one path: ``content`` is the sha256 of a file's ``body``, and the target of a link."""
 
     kind: str
     content: str = ""
@@ -60,13 +77,26 @@ class State:
     outdated: tuple[str, ...] = ()
 
 
+def calendar_checks(items: Iterable[ConfigFile | Link]) -> list[str]:
+    """Shell text that refuses a timer whose time systemd does not understand: enabling it would fail half-way."""
+    checks = []
+    for item in items:
+        if isinstance(item, ConfigFile) and item.path.endswith(".timer"):
+            for time in re.findall(r"^OnCalendar=(.+)$", item.text, re.MULTILINE):
+                why = f"{item.path}: {time!r} is no time that systemd understands; see: man systemd.time"
+                checks.append(
+                    f"systemd-analyze calendar {quote(time)} >/dev/null 2>&1 || {{ echo {quote(why)}; exit 1; }}"
+                )
+    return checks
+
+
 def question(change: Change) -> str:
     """The shell command whose output ``parse`` reads. Nothing secret is in it or comes out of it."""
     lines = [
         'look() { if [ -L "$1" ]; then printf \'link\\t%s\\t%s\\t%s\\n\' "$1" "$(stat -c %.9Y "$1")" '
         '"$(readlink "$1")"; '
         'elif [ -f "$1" ]; then printf \'file\\t%s\\t%s\\t%s\\t%s\\t%s\\n\' "$1" "$(stat -c %.9Y "$1")" '
-        '"$(sha256sum <"$1" | cut -c 1-64)" "$(stat -c %a "$1")" "$(stat -c \'%U %G\' "$1")"; '
+        f'"$(sed "/^{MARK}/d" <"$1" | sha256sum | cut -c 1-64)" "$(stat -c %a "$1")" "$(stat -c \'%U %G\' "$1")"; '
         "else printf 'absent\\t%s\\n' \"$1\"; fi; }"
     ]
     lines += [f"look {quote(path)}" for path in change.paths]
@@ -125,7 +155,7 @@ def parse(lines: Sequence[str]) -> State:
 
 
 def digest(item: ConfigFile) -> str:
-    return hashlib.sha256(item.text.encode()).hexdigest()
+    return hashlib.sha256(body(item.text).encode()).hexdigest()
 
 
 def _differs(item: ConfigFile | Link, found: Found) -> bool:
@@ -202,4 +232,5 @@ def bundle(change: Change) -> str:
         _member(archive, "plan", "".join(f"{name}={quote(value)}\n" for name, value in plan.items()))
         _member(archive, "check.sh", "".join(f"{line}\n" for line in ("set -e", *change.check)) if change.check else "")
         _member(archive, "ready.sh", change.ready + "\n")
+        _member(archive, "provenance.json", change.note)
     return base64.encodebytes(buffer.getvalue()).decode()

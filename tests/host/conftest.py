@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from deploys.lib.secrets import SecretError
+from deploys.lib.settings import SettingsError
 from tests.host.support import Server, servers
 from tests.host.support_http import Gateway
 
@@ -24,6 +28,24 @@ NONE_GIVEN = "give the inventory to ask: pytest tests/host --inventory inventori
 def _deployed(config: pytest.Config) -> tuple[Server, ...]:
     inventory = config.getoption("--inventory")
     return servers(inventory) if inventory else ()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Ask for the hosts before anything is collected: later each module of tests would end with a traceback of it."""
+    try:
+        _deployed(session.config)
+    except (RuntimeError, SettingsError, SecretError, AssertionError, subprocess.TimeoutExpired) as error:
+        pytest.exit(f"{session.config.getoption('--inventory')}: {sentence(str(error))}", returncode=2)
+
+
+def sentence(said: str) -> str:
+    """What went wrong, out of everything that is said when an inventory cannot be read or a host not be asked."""
+    lines = [line.strip() for line in said.splitlines()]
+    for form in (r"--> pyinfra error(?: in .+ line \d+)?: (.+)", r"(\w+Error: .+)"):
+        for line in reversed(lines):
+            if found := re.match(form, line):
+                return found[1]
+    return " ".join(lines)[:400]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

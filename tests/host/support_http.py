@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploys.components.litellm import base_url
-from deploys.components.litellm_settings import LitellmSettings
+from deploys.components.litellm.component import base_url
+from deploys.components.litellm.settings import LitellmSettings
 from tests.host.support import Server
 
 END = "--portcullis-end-of-the-answer--"
@@ -34,12 +35,28 @@ def _quoted(text: str) -> str:
 
 
 def ask(
-    server: Server, url: str, *, key: str = "", body: object | None = None, method: str = "", seconds: int = 120
+    server: Server,
+    url: str,
+    *,
+    key: str = "",
+    body: object | None = None,
+    method: str = "",
+    seconds: int = 120,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
     """Ask ``url`` from ``server`` itself with curl. A connection that fails is status 0."""
-    lines = [f"url = {_quoted(url)}", f"max-time = {seconds}", "silent", "show-error", "include", "no-buffer"]
+    lines = [
+        f"url = {_quoted(url)}",
+        f"max-time = {seconds}",
+        "silent",
+        "show-error",
+        "include",
+        "no-buffer",
+        'noproxy = "*"',
+    ]
     # An upload of more than a kilobyte would wait for "100 Continue", and show it as a first answer.
     lines.append('header = "Expect:"')
+    lines += [f"header = {_quoted(f'{name}: {value}')}" for name, value in (headers or {}).items()]
     if key:
         lines.append(f"header = {_quoted(f'Authorization: Bearer {key}')}")
     if body is not None:
@@ -71,10 +88,14 @@ class Gateway:
     def master_key(self) -> str:
         return self.settings.master_key.get_secret_value()
 
-    def ask(self, path: str, body: object | None = None, *, key: str | None = None, method: str = "") -> Reply:
-        """With the master key unless another, or none (""), is given."""
+    def ask(
+        self, path: str, body: object | None = None, *, key: str | None = None, method: str = "", **headers: str
+    ) -> Reply:
+        """With the master key unless another, or none (""), is given; an underscore in a header's name is a dash."""
         used = self.master_key if key is None else key
-        return ask(self.server, base_url(self.server.here) + path, key=used, body=body, method=method)
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = base_url(self.server.here) + path
+        return ask(self.server, url, key=used, body=body, method=method, headers=more)
 
     def chat(self, model: str, *, key: str | None = None, text: str = "ready?", **more: object) -> Reply:
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 16, **more}

@@ -20,7 +20,7 @@ from deploys.lib.render import ROOT
 from tests.host.support import PYINFRA, Server, debug_inventory, servers
 
 INVENTORY = "inventories/lab.py"
-SITE, VERIFY = "deploys/site.py", "deploys/verify.py"
+SITE, VERIFY, AUDIT = "deploys/site.py", "deploys/verify.py", "deploys/audit.py"
 # Nothing that takes longer may be silent.
 SILENT_SECONDS = 20.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

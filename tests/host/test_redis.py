@@ -1,4 +1,4 @@
-"""Redis: users with few rights, a memory limit that cannot drop counters, and only where the gateways reach it."""
+"""Redis: users with few rights, a memory limit with room for counters, and only where the gateways reach it."""
 
 from __future__ import annotations
 

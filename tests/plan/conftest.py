@@ -16,6 +16,20 @@ VARIED = {
     "no-hosts": "litellm = []\n",
     "no-redis": "from inventories.fake import litellm, ollama, postgres\n",
     "stranger": "web = ['@fake/web']\n",
+    "bastion": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        # A fake host answers with success to `exit 1` too.
+        "_end = {'nothing was asked on any host': {'success': False, 'stderr': 'nothing was asked'}}\n"
+        "bastion = [('@fake/bastion', {'fake_responses': {**_end, **_answers}})]\n"
+    ),
+    "too-large": (
+        "from inventories.fake import litellm, ollama, postgres, redis\n"
+        "redis = [(name, {**data, 'memory_mb': 65536}) for name, data in redis]\n"
+    ),
+    "sudoo": (
+        "from inventories.fake import litellm, ollama, postgres, redis\n"
+        "redis = [(name, {**data, '_sudoo': True}) for name, data in redis]\n"
+    ),
     "old-debian": (
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
         "_old = {'/etc/os-release': ['ID=debian', 'VERSION_ID=\"11\"', 'PRETTY_NAME=\"Debian 11\"', 'INIT=systemd']}\n"
@@ -48,11 +62,16 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
         "plan": lambda: pyinfra(SITE, "--json", "--diff", "-vvv", "--debug"),
         "loud": lambda: pyinfra(SITE, "-y", "-vvv", "--debug", "--diff", "--data", "fake_delay=0.005"),
         "inventory": lambda: pyinfra("debug-inventory", "--json"),
+        "verify one component": lambda: pyinfra("deploys/verify.py", "-y", "--data", "components=redis"),
+        "verify beside a bastion": on("bastion", "deploys/verify.py", "-y"),
+        "verify a bastion only": on("bastion", "deploys/verify.py", "-y", "--limit", "bastion"),
         "verify": lambda: pyinfra("deploys/verify.py", "-y", "--debug"),
         "one component": lambda: pyinfra(SITE, "--json", "--data", "components=redis"),
         "gateway fails": on("gateway-fails", SITE, "-y", "--debug"),
         "stranger": on("stranger", SITE, "-y", "--debug"),
         "no inventory": lambda: pyinfra(SITE, "-y", inventory="inventories/prodction.py"),
+        "a folder": lambda: pyinfra(SITE, "-y", inventory="tests/golden"),
+        "folder of inventories": lambda: pyinfra(SITE, "-y", inventory=folder),
         "no hosts": on("no-hosts", SITE, "-y"),
         "limit": lambda: pyinfra(SITE, "-y", "--limit", "@fake/gw-1", "--exclude", "litellm"),
         "elsewhere": lambda: pyinfra(site, "-y", inventory=fake, cwd=folder),
@@ -64,6 +83,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
         ),
         "no redis": on("no-redis", SITE, "-y", "--debug"),
         "old debian": on("old-debian", SITE, "-y", "--debug"),
+        "too large": on("too-large", SITE, "-y", "--debug"),
+        "sudoo": on("sudoo", SITE, "-y", "--debug"),
         "port taken": on("port-taken", SITE, "-y", "--debug"),
         "part of the site": lambda: pyinfra(SITE, "--json", "--limit", "litellm"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -84,7 +85,7 @@ def switches(done: Ran, component: str) -> list[tuple[str, str]]:
         host, _, command = line.partition(": ")
         if f"staged/{component}." in command:
             found.append((host, "stage"))
-        elif f"portcullis/transact {component} " in command:
+        elif f"/transact {component} " in command:
             found.append((host, "switch"))
     return found
 
@@ -136,6 +137,32 @@ def test_verify_asks_and_changes_nothing(ran: Runs) -> None:
     asked = [line for line in done.executed if "timeout " in line]
     assert len(asked) > 20
     assert not [line for line in done.executed if line not in asked and any(word in line for word in changing)]
+
+
+def answers(done: Ran) -> dict[str, str]:
+    """What is said last about each host that verify was run on."""
+    said = {}
+    for line in done.text.splitlines():
+        found = re.search(r"\[(@fake/\S+)\] +(nothing to ask here|all \d+ answers are right)", line)
+        if found:
+            said[found[1]] = found[2]
+    return said
+
+
+def test_verify_is_content_with_hosts_that_have_nothing_to_be_asked(ran: Runs) -> None:
+    done = ran("verify one component")
+    assert done.code == 0, done.text[-2000:]
+    said = answers(done)
+    assert said.pop("@fake/cache").endswith("answers are right")
+    assert said == dict.fromkeys(HOSTS["base"] - {"@fake/cache"}, "nothing to ask here")
+    done = ran("verify beside a bastion")
+    assert done.code == 0, done.text[-2000:]
+    assert [host for host, answer in answers(done).items() if "nothing" in answer] == ["@fake/bastion"]
+
+
+def test_verify_fails_when_nobody_is_asked_anything(ran: Runs) -> None:
+    done = ran("verify a bastion only")
+    assert done.code == 1 and "nothing was asked" in done.text and not answers(done)
 
 
 def test_a_host_of_somebody_else_is_not_touched(ran: Runs) -> None:

@@ -23,11 +23,24 @@ EVERY = "@fake/db, @fake/cache, @fake/llm, @fake/gw-1, @fake/gw-2"
             "--limit @fake/gw-1 --exclude litellm leaves none of the 5 hosts of inventories/fake.py; "
             "nothing was changed",
         ),
+        (
+            "a folder",
+            "tests/golden is a folder, not an inventory; name one file; nothing was changed",
+        ),
         ("elsewhere", FOLDER),
         ("elsewhere with config", FOLDER),
         (
             "old debian",
             "nothing was changed: @fake/cache: runs Debian 11; Portcullis needs Debian 12 or 13",
+        ),
+        (
+            "too large",
+            "nothing was changed: @fake/cache: memory_mb: 65,536 MiB to share out, but the host has 8,192 MiB; state "
+            "what it has, or use preset `auto`, which asks it",
+        ),
+        (
+            "sudoo",
+            "nothing was changed: @fake/cache: _sudoo: is no argument of pyinfra; did you mean _sudo?",
         ),
         (
             "port taken",
@@ -71,7 +84,14 @@ def test_a_missing_group_is_said_for_everyone_who_needs_it(ran: Runs) -> None:
     )
 
 
-@pytest.mark.parametrize("case", ["no redis", "old debian", "port taken", "wrong"])
+def test_a_folder_in_place_of_an_inventory_is_said_with_the_files_in_it(ran: Runs) -> None:
+    done = ran("folder of inventories")
+    assert done.code == 1 and "Traceback" not in done.text
+    assert " is a folder, not an inventory; name one file of " in done.error
+    assert "/no-redis.py, " in done.error and done.error.endswith("; nothing was changed")
+
+
+@pytest.mark.parametrize("case", ["no redis", "old debian", "port taken", "wrong", "too large", "sudoo"])
 def test_a_refused_run_only_asked(ran: Runs, case: str) -> None:
     done = ran(case)
     assert "--> Beginning operation run" not in done.text

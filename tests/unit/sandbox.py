@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploys.lib.component import ConfigFile, Effect, Link
-from deploys.lib.render import ROOT
-from deploys.lib.transaction import Change, bundle
+from deploys.lib.transaction import PROGRAM, Change, bundle
 
 USER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
 UNIT = "x.service"
@@ -31,7 +30,9 @@ case "$*" in
 *is-failed*) [ "$(cat "$FAKE/active.$unit" 2>/dev/null)" = failed ] ;;
 *is-enabled*) [ -e "$FAKE/enabled.$unit" ] ;;
 *enable*--now*) : >"$FAKE/enabled.$unit"; echo active >"$FAKE/active.$unit"; [ -e "$UNITS/$unit" ] ;;
-*disable*) rm -f "$FAKE/enabled.$unit"; echo inactive >"$FAKE/active.$unit" ;;
+disable*--now*|stop*) echo inactive >"$FAKE/active.$unit"; case "$*" in disable*) rm -f "$FAKE/enabled.$unit" ;; esac ;;
+disable*) rm -f "$FAKE/enabled.$unit" ;;
+start*) echo active >"$FAKE/active.$unit" ;;
 *enable*) : >"$FAKE/enabled.$unit" ;;
 show*ExecMainStart*) cat "$FAKE/started" 2>/dev/null ;;
 show*StateChange*) cat "$FAKE/moved" 2>/dev/null ;;
@@ -71,15 +72,14 @@ class Sandbox:
         self.state, self.backups, self.units = root / "state", root / "backups", root / "units"
         for folder in (self.etc, self.fake / "bin", self.fake / "killers", self.units):
             folder.mkdir(parents=True)
-        text = (ROOT / "payload" / "host" / "transact").read_text()
+        texts = {path.name: path.read_text() for path in PROGRAM}
         # What lies at a fixed place on a host lies in the sandbox: units, and where a file is made ready.
         moved = {"/etc/systemd/system/": f"{self.units}/", "/${top%%/*}/": f"{root}/", '"/$top/': f'"{root}/'}
         for place, inside in moved.items():
-            assert text.count(place) == 1, place
-            text = text.replace(place, inside)
+            assert sum(text.count(place) for text in texts.values()) == 1, place
+            texts = {name: text.replace(place, inside) for name, text in texts.items()}
         self.program = root / "transact"
-        self.program.write_text(text)
-        scripts = {self.fake / "bin" / "systemctl": SYSTEMCTL, self.program: self.program.read_text()}
+        scripts = {self.fake / "bin" / "systemctl": SYSTEMCTL} | {root / name: text for name, text in texts.items()}
         scripts |= {self.fake / "killers" / name: KILLER for name in CHANGING}
         for path, script in scripts.items():
             path.write_text(script)

@@ -30,6 +30,8 @@ SECRETS = {
 # As the registry states them; given, so that nothing is asked over a network.
 SIZES = {"llama3.2:3b": 2_019_393_189, "nomic-embed-text": 274_302_450}
 COMMON: dict[str, Any] = {"preset": "small", "ollama_models_size_bytes": SIZES}
+# What every host has unless a test says otherwise: enough for whatever is planned.
+LARGE = Machine(256, 4_194_304)
 ROLES = ("postgres", "redis", "ollama", "litellm")
 
 
@@ -56,7 +58,7 @@ def host(
         data={**common, **data},
         connector_keys=frozenset(SSHConnector.data_meta),
         resolve=resolve,
-        measure=(lambda: measure) if measure else None,
+        measure=lambda: measure or LARGE,
         release=lambda: release,
     )
 

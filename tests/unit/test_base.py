@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from deploys.components.base import AUTHORITIES, BASE
 from deploys.lib.settings import SettingsError
+from deploys.lib.transaction import program_folder
 from tests.unit import site
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -87,4 +89,44 @@ def test_an_authority_whose_name_a_shell_would_split_is_refused(tmp_path: Path) 
 
 def test_the_tool_is_put_there_before_any_component_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = [(name, arguments.get("dest", "")) for name, arguments in site.recorded(BASE, site.single(), monkeypatch)]
-    assert calls[:2] == [("packages", ""), ("put", "/usr/local/lib/portcullis/transact")]
+    folder = program_folder()
+    assert re.fullmatch(r"/usr/local/lib/portcullis/transact-[0-9a-f]{12}", folder)
+    assert calls[:3] == [("packages", ""), ("put", f"{folder}/transact-lib"), ("put", f"{folder}/transact")]
+
+
+def refusal(folder: Path, names: str = "") -> str:
+    """What the host says of ``folder`` as backup_root; ``names`` are shell functions that play its programs."""
+    here = site.single(backup_root="/srv/backups")
+    (probe,) = BASE.refusals(here)
+    script = f"{names}\n{probe.command.replace('/srv/backups', str(folder))}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert bool(done.returncode) is bool(done.stdout), done
+    return done.stdout.strip().replace(str(folder), "ROOT")
+
+
+def test_a_backup_root_that_is_used_otherwise_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    # Whoever runs the tests: the folders are said to be root's.
+    root = 'stat() { case $3 in %U) echo root ;; *) command stat "$@" ;; esac; }'
+    assert refusal(folder, root) == ""
+    folder.mkdir()
+    for mode, said in (
+        (0o700, ""),
+        (0o755, ""),
+        (0o775, "can be written to by others (mode 775)"),
+        (0o1777, "can be written to by others (mode 1777)"),
+    ):
+        folder.chmod(mode)
+        assert refusal(folder, root) == (f"backup_root: ROOT {said}" if said else "")
+    (folder / "dpkg").mkdir()
+    folder.chmod(0o755)
+    assert refusal(folder, root) == (
+        "backup_root: ROOT has other things in it and is open to other users (mode 755); name a new folder, such as "
+        "/var/backups/portcullis"
+    )
+    folder.chmod(0o700)
+    assert refusal(folder, root) == "", "what an earlier run has made"
+    theirs = root.replace("echo root", "echo redis")
+    assert refusal(folder, theirs) == ("backup_root: ROOT belongs to redis; name a folder that is for root alone")
+    (tmp_path / "file").write_text("")
+    assert refusal(tmp_path / "file", root) == "backup_root: ROOT is not a folder"

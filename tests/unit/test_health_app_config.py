@@ -26,7 +26,7 @@ def test_everything_can_be_set() -> None:
         {
             "_comment": "Managed by Portcullis.",
             "listen": {"host": "[::1]", "port": 4001},
-            "gateway": {"url": "http://[::1]:4100/", "unit": "portcullis-litellm.service", "workers": 4},
+            "gateway": {"url": "http://[::1]:4100/", "unit": "portcullis-litellm.service"},
             "database": {
                 "host": "::1",
                 "port": 5433,
@@ -51,7 +51,7 @@ def test_everything_can_be_set() -> None:
         "health.json",
     )
     assert (config.host, config.port, config.gateway.url) == ("::1", 4001, "http://[::1]:4100")
-    assert (config.gateway.unit, config.gateway.workers) == ("portcullis-litellm.service", 4)
+    assert config.gateway.unit == "portcullis-litellm.service"
     assert config.database is not None and config.database.host == "::1" and config.database.tls
     assert config.redis is not None and config.redis.username == "health" and not config.redis_required
     assert [model.tag for model in config.models] == ["tiny:latest", "", ""]
@@ -98,7 +98,8 @@ def test_a_password_in_the_file_is_refused_and_not_repeated() -> None:
         ({"gateway": None}, "gateway: missing"),
         ({"gateway": {"url": "127.0.0.1:4100"}}, "gateway.url: must be an http or https URL"),
         ({"gateway": {"url": "http://h:99999"}}, "gateway.url: must be an http or https URL"),
-        ({"gateway": {"url": "http://h", "workers": 0}}, "gateway.workers: must be from 1 to 1024, not 0"),
+        # Of an older version: what it counted cannot be seen from the app's sandbox.
+        ({"gateway": {"url": "http://h", "workers": 4}}, "gateway.workers: unknown key"),
         ({"gateway": {"url": "http://h", "unit": "../x"}}, "gateway.unit: must be a systemd unit name"),
         ({"listen": {"port": "4001"}}, 'listen.port: must be a whole number from 1 to 65535, not "4001"'),
         ({"listen": {"port": True}}, "listen.port: must be a whole number from 1 to 65535, not true"),

@@ -242,7 +242,7 @@ class Scripted:
         async def models() -> dict[str, Finding]:
             return {"cloud": Finding(True, "assumed", "")}
 
-        return Probes(self, ready, models, lambda: Finding(True, "unknown", ""))
+        return Probes(self, ready, models)
 
 
 @pytest.mark.parametrize(("mood", "words"), [("hang", "hung"), ("die", "died of KeyError"), ("stubborn", None)])

@@ -12,8 +12,8 @@ from portcullis_health.memory import Changes, Finding, Slot
 from portcullis_health.verdict import Verdict, judge
 from portcullis_health.watch import Probes, Watch
 from portcullis_health.words import describe, is_refused
-from portcullis_health.workers import count_children, judge_workers
 
+from deploys.lib.render import ROOT
 from tests.unit.test_health_app_support import config_of, settings
 
 ALIVE = Reply(Outcome.ANSWERED, "", 3.0, "connected")
@@ -51,7 +51,7 @@ class World:
 
         self.watch = Watch(
             config_of(settings(**{**durations, **changes})),
-            Probes(never, never, never, lambda: GOOD, never, never),
+            Probes(never, never, never, never, never),
             lambda: self.now,
         )
 
@@ -59,7 +59,7 @@ class World:
         """Let every probe have just found that all is well."""
         self.live(ALIVE)
         self.watch.readiness.record(ALIVE)
-        for slot in (self.watch.database, self.watch.redis, self.watch.workers):
+        for slot in (self.watch.database, self.watch.redis):
             assert slot is not None
             slot.record(GOOD)
         for slot in self.watch.models.values():
@@ -181,7 +181,6 @@ def test_readiness_turns_red_when_one_part_is_not_renewed(part: str) -> None:
         "drain_file": world.watch.look_for_drain_file,
     }
     world.live(ALIVE)
-    world.watch.workers.record(GOOD)
     for name, renew in fresh.items():
         if name != part:
             renew()
@@ -268,30 +267,11 @@ def test_a_drain_file_that_cannot_be_looked_for_is_not_absent() -> None:
     assert world.verdict.readiness["failing"] == ["drain_file"]
 
 
-def test_a_shortage_of_workers_degrades_after_a_while() -> None:
-    world = World().fill()
-    short = Finding(False, "short", "3 of 4 worker processes exist")
-    world.watch.workers.record(world.watch._patient(short))
-    assert world.verdict.status == "ok"
-    world.at(5.1).fill()
-    world.watch.workers.record(world.watch._patient(short))
-    assert world.verdict.status == "degraded" and world.verdict.ready
-
-
-def test_workers_are_counted_in_the_control_group(tmp_path: Path) -> None:
-    group = tmp_path / "cgroup/system.slice/gw.service"
-    group.mkdir(parents=True)
-    parents = {10: 1, 11: 10, 12: 10, 13: 11}
-    (group / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in parents))
-    for pid, parent in parents.items():
-        (tmp_path / f"proc/{pid}").mkdir(parents=True)
-        (tmp_path / f"proc/{pid}/stat").write_text(f"{pid} (gunicorn: (w) x) S {parent} 10 10")
-    assert count_children("gw.service", tmp_path / "cgroup", tmp_path / "proc") == 2
-    assert count_children("other.service", tmp_path / "cgroup", tmp_path / "proc") is None
-    assert count_children("gw.service", tmp_path / "cgroup", tmp_path / "hidden") is None
-    assert judge_workers("absent.service", 2) == Finding(
-        True, "unknown", "the processes of absent.service cannot be seen from here"
-    )
+def test_nothing_is_told_that_cannot_be_seen_from_the_sandbox() -> None:
+    """A count of workers would say "unknown" for ever: the unit hides the processes of others from this app."""
+    assert "workers" not in World().fill().verdict.full["gateway"]
+    unit = (ROOT / "templates" / "health" / "portcullis-health.service.j2").read_text()
+    assert "ProtectProc=invisible" in unit
 
 
 def test_changes_are_told_once_and_on_one_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -120,20 +121,22 @@ def test_a_pin_for_a_model_that_is_not_pulled_is_refused(key: str) -> None:
     )
 
 
-def test_only_the_largest_that_may_be_loaded_count() -> None:
-    sizes = {"llama3.2:3b": 3000 * 2**20, "nomic-embed-text": 800 * 2**20}
-    assert "= 4,948 MiB" in refusal(ollama_models_size_bytes=sizes)
-    assert site.single(ollama_models_size_bytes=sizes, ollama_max_loaded_models=1)
-    assert "448 context" in refusal(ollama_models_size_bytes=sizes)
-    halved = refusal(ollama_models_size_bytes=sizes, ollama_kv_cache_type="q8_0", ollama_num_parallel=4)
-    assert "896 context" in halved, "half the bytes, four requests at once"
+def test_the_hosts_proxy_is_for_the_registry_and_not_for_our_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = site.single(ollama_models_size_bytes={})
+    texts = [text for _, text in site.declared(OLLAMA, here)]
+    for _, arguments in site.recorded(OLLAMA, here, monkeypatch):
+        texts += [str(value) for value in arguments.values()]
+    own = re.findall(r"curl [^|;)]*11434[^|;)]*", "\n".join(texts))
+    assert own and all("--noproxy '*'" in command for command in own)
+    unit = next(file.text for file in OLLAMA.files(here) if file.path.endswith("ollama.service"))
+    files = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("EnvironmentFile=")]
+    assert files == ["-/etc/environment", "/etc/portcullis/ollama.env"], "what is ours is read last, and wins"
+    environment = next(file.text for file in OLLAMA.files(here) if file.path.endswith("ollama.env"))
+    assert "\nHOME=/var/lib/ollama\n" in environment and "\nPATH=" in environment
 
 
-def test_a_registry_that_cannot_be_asked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(ollama, "fetch_size", lambda registry, name: asked.append((registry, name)))
-    assert site.single(ollama_models_size_bytes={})
-    assert asked == [("https://registry.ollama.ai", name) for name in ("llama3.2:3b", "nomic-embed-text")]
+def test_only_ollama_may_hold_its_port() -> None:
+    assert [listener.owners for listener in OLLAMA.listeners(site.single())] == [("ollama",)]
 
 
 @pytest.mark.parametrize(

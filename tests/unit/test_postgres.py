@@ -6,10 +6,12 @@ import base64
 import hashlib
 import hmac
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from deploys.components import postgres, postgres_install
+from deploys.components import postgres, postgres_extra, postgres_install, postgres_salt
 from deploys.components.postgres import POSTGRES
 from deploys.components.postgres_tuning import tuning
 from deploys.lib.component import Here
@@ -30,8 +32,8 @@ def admitted(here: Here) -> list[str]:
     assert rows[0] == ["local", "all", "postgres", "peer"]
     assert rows[-2] == ["local", "all", "all", "reject"]
     hosts = rows[1:-2]
-    assert all(row[0] == "host" and row[1] == "litellm" and row[4:] == ["scram-sha-256"] for row in hosts)
-    assert [row[2] for row in hosts] == ["litellm", "health"] * (len(hosts) // 2)
+    assert all(row[0] == "host" and row[1] == '"litellm"' and row[4:] == ["scram-sha-256"] for row in hosts)
+    assert [row[2] for row in hosts] == ['"litellm"', '"health"'] * (len(hosts) // 2)
     return [row[3] for row in hosts[::2]]
 
 
@@ -124,7 +126,8 @@ def test_a_role_gets_its_verifier_over_standard_input(monkeypatch: pytest.Monkey
     assert len(roles) == len(names)
     for arguments, (role, key) in zip(roles, names, strict=True):
         made = verifier(role, site.SECRETS[key])
-        assert f"PASSWORD '{made}'" in arguments["secret_stdin"]
+        assert f"PASSWORD '{made}'" in arguments["secret_stdin"].get_secret_value()
+        assert made not in repr(arguments), "pyinfra may show the arguments of an operation"
         assert site.SECRETS[key] not in repr(arguments), "not even the server is told the password"
         assert made not in arguments["test"] + arguments["command"]
         assert hashlib.sha256(made.encode()).hexdigest() in arguments["test"]
@@ -137,3 +140,89 @@ def test_the_package_repository_is_used_for_a_stated_version_only(monkeypatch: p
 
     assert scripts(site.single()).startswith("rm -f /etc/apt/sources.list.d/")
     assert "$VERSION_CODENAME-pgdg" in scripts(site.single(postgres_version=18))
+
+
+def test_a_word_of_sql_is_a_name_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = site.single(postgres_user="order", postgres_database="grant")
+    calls = site.recorded(POSTGRES, here, monkeypatch)
+    (role,) = [a["secret_stdin"].get_secret_value() for _, a in calls if a["name"] == "postgres | Role order"]
+    assert 'CREATE ROLE "order" LOGIN;' in role and 'ALTER ROLE "order" LOGIN' in role
+    (rights,) = [a["command"] for _, a in calls if a["name"].startswith("postgres | Only its own roles")]
+    assert 'REVOKE ALL ON DATABASE "grant" FROM PUBLIC; GRANT CONNECT ON DATABASE "grant" TO health' in rights
+    hba = next(file.text for file in POSTGRES.files(here) if file.path.endswith("pg_hba.conf"))
+    assert [line.split()[1:3] for line in hba.splitlines() if line.startswith("host ")][:2] == [
+        ['"grant"', '"order"'],
+        ['"grant"', '"health"'],
+    ]
+
+
+@pytest.mark.parametrize("name", ["postgres", "health", "all", "replication", "public", "none", "pg_monitor"])
+def test_a_name_that_means_something_else_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="has a meaning of its own in PostgreSQL or here; choose another name"):
+        site.single(postgres_user=name)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("max_connections = 500", "max_connections is not for these lines; use postgres_max_connections"),
+        ("  PORT=5433", "port is not for these lines; use postgres_port"),
+        ("work_mem\t'1GB'", "work_mem is not for these lines; use postgres_memory_mb"),
+        ("listen_addresses '*'", "listen_addresses is not for these lines; it follows from private_address"),
+        ("shared_buffers'8GB'", "the line \"shared_buffers'8GB'\" does not begin with a plain name of a setting"),
+        ("include 'more.conf'", "include is not for these lines; what another file sets cannot be checked"),
+    ],
+)
+def test_extra_lines_cannot_undo_the_plan(line: str, instead: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        site.single(postgres_extra_config=f"wal_compression = off\n{line}\n# port = 1\n")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"gateway.example.org: postgres_extra_config: {instead}")
+
+
+def test_every_line_of_the_template_is_kept_or_a_matter_of_taste() -> None:
+    text = next(f.text for f in POSTGRES.files(site.single()) if f.path.endswith("portcullis.conf"))
+    written = set(re.findall(r"^([a-z_]+) = ", text, re.M))
+    kept = set(postgres_extra.KEPT)
+    assert written - kept == postgres_extra.TASTE and not kept & postgres_extra.TASTE
+
+
+def salt_refusal(here: Here, folder: Path, stored: str | None) -> subprocess.CompletedProcess[str]:
+    """The refusal on a host whose database has this mark; without a database when it is None."""
+    (folder / "cluster").mkdir(exist_ok=True)
+    psql = f"echo '{stored}'" if stored is not None else "echo 'database does not exist' >&2; exit 2"
+    (folder / "runuser").write_text(f"#!/bin/sh\n{psql}\n")
+    (folder / "runuser").chmod(0o755)
+    (probe,) = [probe for probe in POSTGRES.refusals(here) if probe.name == "another salt key"]
+    command = probe.command.replace("/etc/postgresql/17/main", str(folder / "cluster"))
+    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+    return subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True)
+
+
+def test_a_database_of_another_salt_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = site.single()
+    own = postgres_salt.offered(here)
+    for stored in (own, "", None):
+        done = salt_refusal(here, tmp_path, stored)
+        assert (done.returncode, done.stdout) == (0, ""), stored
+    monkeypatch.setitem(site.SECRETS, "LITELLM_SALT_KEY", "another-salt-0123456789-abcdefghij")
+    done = salt_refusal(site.single(), tmp_path, own)
+    assert done.returncode == 1
+    assert done.stdout.startswith("litellm_salt_key: the database was encrypted with another salt key than the one")
+    (tmp_path / "cluster").rmdir()
+    command = POSTGRES.refusals(site.single())[-1].command
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0, "a bare host has no cluster"
+
+
+def test_the_mark_of_a_salt_key_is_keyed_with_it_and_never_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = site.SECRETS["LITELLM_SALT_KEY"]
+    mark = postgres_salt.digest(salt)
+    assert mark == hmac.new(salt.encode(), postgres_salt.LABEL, "sha256").hexdigest()
+    assert mark != hashlib.sha256(salt.encode()).hexdigest(), "anyone could try values against a plain digest"
+    for here in (site.single(), site.home(site.split(), "postgres")):
+        calls = site.recorded(POSTGRES, here, monkeypatch)
+        (kept,) = [a for _, a in calls if a["name"] == "postgres | Mark of the salt key"]
+        assert calls[-1][1] == kept, "the database must be there"
+        assert f"grep -qx {mark}" in kept["test"]
+        assert kept["command"].index("exit 1") < kept["command"].index("COMMENT ON SCHEMA"), "another mark stops it"
+        assert "-d litellm " in kept["command"] and salt not in repr(kept)

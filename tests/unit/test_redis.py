@@ -1,12 +1,16 @@
-"""Redis: golden files, eviction that never drops counters, where it listens."""
+"""Redis: golden files, what goes first when memory is full, where it listens, and whose Redis a host has."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from deploys.components import redis
+from deploys.components import redis, redis_extra, redis_foreign
 from deploys.components.redis import REDIS
 from deploys.lib.settings import SettingsError
 from tests.unit import golden, site
@@ -16,23 +20,40 @@ def test_rendered_files(pytestconfig: pytest.Config) -> None:
     golden.check(REDIS, pytestconfig)
 
 
-@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-random"])
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-random", "volatile-ttl"])
 def test_policies_that_drop_what_must_stay_are_refused(policy: str) -> None:
-    with pytest.raises(SettingsError, match="redis_maxmemory_policy: Input should be 'volatile-lru', 'volatile-ttl'"):
+    """volatile-ttl would drop a counter of a minute before an answer that is kept for ten."""
+    with pytest.raises(
+        SettingsError, match="redis_maxmemory_policy: Input should be 'volatile-lru', 'volatile-lfu' or"
+    ):
         site.single(redis_maxmemory_policy=policy)
 
 
 @pytest.mark.parametrize(
-    "line", ["maxmemory-policy allkeys-lru", "  MAXMEMORY-POLICY ALLKEYS-LFU", '"maxmemory-policy" "allkeys-random"']
+    ("line", "instead"),
+    [
+        ("maxmemory-policy allkeys-lru", "maxmemory-policy is not for these lines; use redis_maxmemory_policy"),
+        ("  MAXMEMORY 8gb", "maxmemory is not for these lines; use redis_maxmemory_mb"),
+        ("bind 0.0.0.0", "bind is not for these lines; use redis_bind"),
+        ("port\t22", "port is not for these lines; use redis_port"),
+        ("save 60 1", "save is not for these lines; use redis_persistence"),
+        ("aclfile /tmp/users", "aclfile is not for these lines; use redis_password and redis_health_password"),
+        ("include /etc/redis/more.conf", "include is not for these lines; what another file sets cannot be checked"),
+        ('"maxmemory-policy" "allkeys-random"', 'the line \'"maxmemory-policy" "allkeys-random"\' does not begin with'),
+        ('"\\x70ort" 22', "the line '\"\\\\x70ort\" 22' does not begin with a plain name"),
+    ],
 )
-def test_extra_lines_cannot_bring_such_a_policy_back(line: str) -> None:
+def test_extra_lines_cannot_undo_the_plan(line: str, instead: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        site.single(redis_extra_config=f"tcp-backlog 128\n{line}\n")
-    assert caught.value.problems == [
-        "gateway.example.org: redis_extra_config: allkeys-* would drop rate-limit counters and queues; use a "
-        "volatile-* policy"
-    ]
-    assert site.single(redis_extra_config="# not maxmemory-policy allkeys-lru\nmaxmemory-policy volatile-ttl\n")
+        site.single(redis_extra_config=f"tcp-backlog 128\n{line}\n# port 1\n")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"gateway.example.org: redis_extra_config: {instead}")
+
+
+def test_every_line_of_the_template_is_kept_or_a_matter_of_taste() -> None:
+    texts = [conf(redis_persistence=kind) for kind in ("rdb", "aof", "none")]
+    written = {line.split()[0] for text in texts for line in text.splitlines() if line and not line.startswith("#")}
+    assert written - set(redis_extra.KEPT) == redis_extra.TASTE and not set(redis_extra.KEPT) & redis_extra.TASTE
 
 
 def conf(**data: object) -> str:
@@ -41,6 +62,7 @@ def conf(**data: object) -> str:
 
 def test_extra_lines_come_last_where_they_win() -> None:
     assert conf(redis_extra_config="timeout 5").endswith("\n\ntimeout 5\n")
+    assert "\nunixsocket /nowhere/s\n" in conf(redis_extra_config="unixsocket /nowhere/s"), "tests/host/lab uses it"
 
 
 @pytest.mark.parametrize(
@@ -84,3 +106,145 @@ def test_the_acl_file_has_digests_and_the_default_user_is_off() -> None:
         assert f"user {user} on #{hashlib.sha256(site.SECRETS[key].encode()).hexdigest()} " in text
     rights = next(line for line in text.splitlines() if line.startswith("user health")).split()
     assert rights[4:6] == ["resetkeys", "-@all"], "the health user reads no key"
+
+
+def test_a_secret_becomes_text_in_a_template_only() -> None:
+    source = inspect.getsource(redis)
+    assert source.count("get_secret_value") == inspect.getsource(redis.hashed).count("get_secret_value") == 1
+
+
+INFO = """# Memory\r
+used_memory:{used}\r
+maxmemory:231735296\r
+maxmemory_policy:{policy}\r
+# Stats\r
+evicted_keys:{evicted}\r
+"""
+EMPTY = "# Keyspace\r\n"
+
+
+def stub(folder: Path, name: str, text: str, status: int = 0) -> None:
+    (folder / f"{name}.out").write_text(text)
+    (folder / name).write_text(f"#!/bin/sh\ncat {folder}/{name}.out\nexit {status}\n")
+    (folder / name).chmod(0o755)
+
+
+def asked(command: str, folder: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        ["sh", "-c", command], env={"PATH": f"{folder}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    return done.returncode, (done.stdout.strip().splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize(
+    ("used", "evicted", "policy", "right"),
+    [
+        (20 * 2**20, 0, "volatile-lru", True),
+        (20 * 2**20, 812, "volatile-lru", True),  # long ago, and there is room again
+        (219 * 2**20, 0, "volatile-lru", True),
+        (219 * 2**20, 1, "volatile-lru", False),
+        (219 * 2**20, 0, "noeviction", False),
+        (20 * 2**20, 0, "allkeys-lru", False),
+        (20 * 2**20, 0, "volatile-ttl", False),
+    ],
+)
+def test_evictions_are_said_and_wrong_while_memory_is_short(
+    used: int, evicted: int, policy: str, right: bool, tmp_path: Path
+) -> None:
+    stub(tmp_path, "redis-cli", INFO.format(used=used, evicted=evicted, policy=policy))
+    status, said = asked(redis.memory(site.single()).replace(redis.HEALTH_SECRET, "/dev/null"), tmp_path)
+    assert (status == 0) is right
+    figures = f"{used // 2**20} of 221 MiB in use, policy {policy}, {evicted} keys evicted since its start"
+    assert said == figures or (not right and said.startswith("full: rate-limit counters may be lost; raise redis_max"))
+
+
+@pytest.mark.parametrize(
+    ("values", "right", "said"),
+    [
+        (("1", "1024", "always [madvise] never"), True, "as it needs"),
+        (("0", "1024", "always [madvise] never"), False, "vm.overcommit_memory: 0; run: sysctl --system"),
+        (("1", "128", "always [madvise] never"), False, "net.core.somaxconn: 128; run: sysctl --system"),
+        (("1", "4096", "[always] madvise never"), False, "transparent huge pages: [always] madvise never; run:"),
+    ],
+)
+def test_verify_sees_a_kernel_that_was_set_otherwise(
+    values: tuple[str, str, str], right: bool, said: str, tmp_path: Path
+) -> None:
+    command = redis.kernel()
+    assert [probe.command for probe in REDIS.probes(site.single())].count(command) == 1
+    for number, (value, (path, _, _)) in enumerate(zip(values, redis.KERNEL, strict=True)):
+        (tmp_path / str(number)).write_text(f"{value}\n")
+        command = command.replace(path, str(tmp_path / str(number)))
+    status, line = asked(command, tmp_path)
+    assert (status == 0) is right and line.startswith(said)
+    # In a container these files are often not for it to write.
+    closed = command.replace("[ ! -w ", "[ -w ")
+    assert asked(closed, tmp_path)[0] == 0
+    assert right or asked(closed, tmp_path)[1].startswith("left to the machine: ")
+
+
+def foreign(
+    folder: Path, conf: str | None, *, answer: str, status: str = "installed", rdb: str = ""
+) -> tuple[int, str]:
+    """The refusal on a host with this redis.conf, Redis' answer, the package's state, and a dump of so many keys."""
+    (folder / "data").mkdir(exist_ok=True)
+    shutil.rmtree(folder / "conf", ignore_errors=True)
+    if conf is not None:
+        (folder / "conf").write_text(conf)
+    (folder / "data" / "dump.rdb").write_text(rdb)
+    stub(folder, "redis-cli", answer)
+    stub(folder, "redis-check-rdb", f"[offset 0] Checking RDB file\n[info] {rdb} keys read\n")
+    conffile = f" /etc/redis/redis.conf {hashlib.md5(b'the package').hexdigest()}"
+    (folder / "dpkg-query").write_text(
+        f"#!/bin/sh\ncase $2 in *Status*) echo {status} ;; *) echo '{conffile}' ;; esac\n"
+    )
+    (folder / "dpkg-query").chmod(0o755)
+    command = REDIS.refusals(site.single())[0].command
+    command = command.replace(f'grep -q " {redis_foreign.CONF}', 'grep -q " /etc/redis/redis.CONF')
+    command = command.replace(redis_foreign.CONF, str(folder / "conf")).replace("redis.CONF", "redis.conf")
+    return asked(command.replace(redis_foreign.DATA, str(folder / "data")), folder)
+
+
+GONE = "Could not connect to Redis at 127.0.0.1:6379: Connection refused\n"
+
+
+@pytest.mark.parametrize(
+    ("conf", "more"),
+    [
+        (None, {"answer": GONE}),
+        ("# Managed by Portcullis from x\n", {"answer": "NOAUTH Authentication required.\n", "rdb": "7"}),
+        ("the package", {"answer": EMPTY, "rdb": "0"}),
+        ("changed", {"answer": EMPTY}),  # somebody prepared a Redis, and nothing is in it
+        ("the package", {"answer": GONE}),
+        ("the package", {"answer": GONE, "rdb": "0"}),
+        ("the package", {"answer": GONE, "status": "half-configured"}),
+        ("no checksum yet", {"answer": GONE, "status": "unpacked"}),
+    ],
+)
+def test_a_redis_of_ours_or_an_empty_one_is_taken(conf: str | None, more: dict[str, str], tmp_path: Path) -> None:
+    assert foreign(tmp_path, conf, **more) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("conf", "more", "words"),
+    [
+        ("changed", {"answer": "NOAUTH Authentication required.\n"}, "which answers: NOAUTH Authentication required."),
+        ("the package", {"answer": "LOADING Redis is loading the dataset in memory\n"}, "which answers: LOADING"),
+        ("changed", {"answer": ""}, "which does not answer"),
+        (
+            "the package",
+            {"answer": EMPTY + "db0:keys=3,expires=0,avg_ttl=0\r\ndb5:keys=4,expires=0\r\n"},
+            "with 7 keys",
+        ),
+        ("changed", {"answer": GONE}, "is not the package's"),
+        ("changed", {"answer": GONE, "status": "config-files"}, "is not the package's"),
+        ("the package", {"answer": GONE, "rdb": "12"}, "with data in "),
+        (None, {"answer": GONE, "rdb": "12"}, "with data in "),
+    ],
+)
+def test_a_redis_of_somebody_else_is_refused(
+    conf: str | None, more: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    status, said = foreign(tmp_path, conf, **more)
+    assert status == 1 and words in said
+    assert said.startswith("the host has a Redis that Portcullis did not set up, ")

@@ -168,3 +168,20 @@ def test_make_secrets_makes_strong_private_values_and_never_a_second_time(
     path.write_text("LITELLM_SALT_KEY=mine\n")
     assert make_secrets.main() == 0
     assert path.read_text().startswith("LITELLM_SALT_KEY=mine\nLITELLM_MASTER_KEY=")
+
+
+def test_make_secrets_adds_to_a_file_that_was_edited_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory = tmp_path / "production.py"
+    inventory.touch()
+    monkeypatch.setattr(make_secrets, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["make_secrets.py", str(inventory)])
+    path = tmp_path / "secrets" / "production.env"
+    path.parent.mkdir()
+    # Without an end of its last line, which the first new one would be appended to; and a name after spaces.
+    path.write_text("  LITELLM_SALT_KEY=mine\nOPENAI_API_KEY=sk-theirs")
+    path.chmod(0o600)
+    assert make_secrets.main() == 0
+    made = read_env_file(path)
+    assert (made["LITELLM_SALT_KEY"], made["OPENAI_API_KEY"]) == ("mine", "sk-theirs")
+    assert set(made) == {*make_secrets.MAKE, "OPENAI_API_KEY"}
+    assert path.read_text().count("LITELLM_SALT_KEY") == 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from deploys.components import COMPONENTS
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
 from deploys.lib import settings
-from deploys.lib.settings import HostSettings, SettingsError, settings_from
+from deploys.lib.settings import HostSettings, Port, Secret, Settings, SettingsError, settings_from
 from deploys.lib.sizing import Machine
 from tests.unit import site
 
@@ -146,18 +147,42 @@ def test_an_inventory_that_cannot_work_is_refused(hosts: list[Any], sentences: l
     assert caught.value.problems == sentences
 
 
-def test_auto_asks_the_machine_and_says_so_when_it_cannot() -> None:
+def test_auto_asks_the_machine() -> None:
     plain = {key: value for key, value in site.COMMON.items() if key != "preset"}
     (member,) = site.look(site.host("gw", common=plain, measure=Machine(6, 12000)))
     assert member.machine == Machine(6, 12000)
-    assert problems(site.host("gw", common=plain)) == [
-        "gw: preset: `auto` needs to ask this host, which is outside this run; run it without --limit, or set "
-        "preset, or vcpus and memory_mb, for it"
-    ]
     (stated,) = site.look(site.host("gw", common=plain, vcpus=2, memory_mb=8192))
     assert stated.machine == Machine(2, 8192)
     (half,) = site.look(site.host("gw", vcpus=2))
     assert half.machine == Machine(2, 8192), "what is stated counts, and the preset fills in the rest"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/var/lib", "is a folder that others use too"),
+        ("/var/backups/", "is a folder that others use too"),
+        ("/srv", "is a folder that others use too"),
+        ("/", "String should match pattern"),
+        ("/etc", "is in a folder of the system's own"),
+        ("/usr/local/backups", "is in a folder of the system's own"),
+        ("/run/backups", "is in a folder of the system's own"),
+        ("/tmp/backups", "is in a folder of the system's own"),
+        ("/var/tmp/backups", "is in a folder of the system's own"),
+        ("/../etc", "is not a plain path"),
+        ("/srv/backups/../../etc", "is not a plain path"),
+        ("/srv//backups", "is not a plain path"),
+        ("/var/lib/portcullis/backups", "is where Portcullis keeps what it is working on"),
+    ],
+)
+def test_a_folder_that_is_not_for_copies_is_no_backup_root(path: str, why: str) -> None:
+    (found,) = problems(backup_root=path)
+    assert found.startswith(f"gw: backup_root: {why}") and found.endswith(f"(given: {path!r})")
+
+
+@pytest.mark.parametrize("path", ["/var/backups/portcullis", "/srv/backups/", "/opt/x.y/b-1", "/root/backups"])
+def test_a_folder_of_its_own_is_a_backup_root(path: str) -> None:
+    assert site.single(backup_root=path).member.host.backup_root == path.rstrip("/")
 
 
 def test_components_choose_what_a_run_works_on() -> None:
@@ -176,3 +201,37 @@ def test_a_secret_is_not_in_repr_nor_in_a_dump() -> None:
         made = settings_from({}, prefix, cls, site.resolve)
         for text in (repr(made), str(made), made.model_dump_json(), repr(site.single().member)):
             assert not [value for value in site.SECRETS.values() if value in text]
+
+
+class Peer(Settings):
+    port: Port = 1
+    key: Secret | None = None
+    names: list[str] = Field(default_factory=list)
+
+
+class Peers(Settings):
+    peers: list[Peer] = Field(default_factory=list)
+    first: Peer | None = None
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"x_peers": [{}, {"prot": "hidden"}]}, "x_peers[1].prot: unknown setting; did you mean port?"),
+        ({"x_peers": [{"zzzzz": "hidden"}]}, "x_peers[0].zzzzz: unknown setting"),
+        ({"x_peers": [{"port": 0}]}, "x_peers[0].port: Input should be greater than or equal to 1 (given: 0)"),
+        ({"x_peers": [{"names": ["a", 7]}]}, "x_peers[0].names[1]: Input should be a valid string (given: 7)"),
+        (
+            {"x_peers": [{"key": "hidden"}]},
+            "x_peers[0].key: a literal value is refused; give a reference: env:NAME, file:PATH or cmd:COMMAND",
+        ),
+        ({"x_peers": ["hidden"]}, "x_peers[0]: Input should be a valid dictionary or instance of Peer"),
+        ({"x_peers": {"key": "hidden"}}, "x_peers: Input should be a valid list"),
+        ({"x_first": "hidden"}, "x_first: Input should be a valid dictionary or instance of Peer"),
+        ({"x_first": {"port": "1"}}, "x_first.port: Input should be a valid integer (given: '1')"),
+    ],
+)
+def test_a_wrong_entry_of_a_list_is_said_where_it_is_and_shows_no_whole_entry(data: Any, sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(data, "x_", Peers, site.resolve)
+    assert caught.value.problems == [sentence]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploys.components import postgres
-from deploys.components.litellm_settings import LitellmSettings, workers_on
+from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.ollama import context_length
 from deploys.components.postgres_tuning import BACKEND_MB, WAL_BUFFERS_MB, tuning
 from deploys.components.redis import maxmemory_mb

@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from deploys.lib.component import ConfigFile, Effect, Link
-from deploys.lib.transaction import Change, Found, State, bundle, differing, digest, effect, parse, question, reasons
+from deploys.lib.transaction import (
+    Change,
+    Found,
+    State,
+    bundle,
+    differing,
+    digest,
+    effect,
+    parse,
+    question,
+    reasons,
+)
 
 FILE = ConfigFile("/etc/a", "text\n")
 

@@ -17,7 +17,6 @@ from portcullis_health.stores import DatabaseProbe, RedisProbe
 from portcullis_health.verdict import judge
 from portcullis_health.watch import Probes, Watch
 from portcullis_health.web import ask_gateway, open_session
-from portcullis_health.workers import judge_workers
 
 
 class ListenError(Exception):
@@ -59,7 +58,6 @@ async def open_probes(config: Config, secrets: Secrets, stack: AsyncExitStack) -
         liveness=lambda: ask_gateway(session, url, "liveliness", timeout),
         readiness=lambda: ask_gateway(session, url, "readiness", timeout),
         models=lambda: probe_models(session, config.models, timeout),
-        workers=lambda: judge_workers(config.gateway.unit, config.gateway.workers),
         database=database.probe if database else None,
         redis=redis.probe if redis else None,
     )

@@ -26,7 +26,6 @@ class Gateway:
 
     url: str
     unit: str | None
-    workers: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +123,9 @@ def parse(data: dict[str, Any], source: str) -> Config:
     if listen := top.section("listen"):
         host, port = listen.host("host", host), listen.whole("port", 1, 65535, port)
         listen.finish()
-    gateway = Gateway("", None, None)
+    gateway = Gateway("", None)
     if section := top.section("gateway", required=True):
-        workers = section.whole("workers", 1, 1024, 0)
-        gateway = Gateway(section.url("url"), section.text("unit", None) or None, workers or None)
+        gateway = Gateway(section.url("url"), section.text("unit", None) or None)
         if gateway.unit and "/" in gateway.unit:
             section.wrong("unit", "must be a systemd unit name such as portcullis-litellm.service")
         section.finish()

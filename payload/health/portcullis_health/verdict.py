@@ -65,10 +65,6 @@ def judge(watch: Watch) -> Verdict:
         failing["gateway_readiness"] = says.detail
     gateway: Document = {**liveness, "readiness": part("gateway_readiness", says, watch.readiness.age_seconds)}
     gateway["unit"] = config.gateway.unit
-    gateway["workers"] = {**slot("workers", watch.workers, degraded), "expected": config.gateway.workers}
-    # A count that nobody has made yet, or that is old, is no shortage; only the certain one is worth a word.
-    if gateway["workers"]["status"] != "short":
-        degraded.pop("workers", None)
 
     absent = {"status": "not_configured"}
     database = slot("database", watch.database, failing) if watch.database else absent

@@ -20,7 +20,6 @@ class Probes:
     liveness: Callable[[], Awaitable[Reply]]
     readiness: Callable[[], Awaitable[Reply]]
     models: Callable[[], Awaitable[dict[str, Finding]]]
-    workers: Callable[[], Finding]
     database: Callable[[], Awaitable[Finding]] | None = None
     redis: Callable[[], Awaitable[Finding]] | None = None
 
@@ -46,11 +45,8 @@ class Watch:
         self.readiness = Line(clock)
         self.draining = Slot(often, clock)
         self.models = {model.name: Slot(seldom, clock) for model in config.models}
-        self.workers = Slot(seldom, clock)
         self.database = Slot(seldom, clock) if probes.database else None
         self.redis = Slot(seldom, clock) if probes.redis else None
-        self._clock = clock
-        self._short_since: float | None = None
         self.jobs = [
             Job("liveness", lambda: self._ask(self.liveness, probes.liveness), often, clock),
             Job("readiness", lambda: self._ask(self.readiness, probes.readiness), often, clock),
@@ -86,18 +82,7 @@ class Watch:
     async def _ask_models(self) -> float:
         for name, finding in (await self.probes.models()).items():
             self.models[name].record(finding)
-        self.workers.record(self._patient(self.probes.workers()))
         return self.config.dependency_interval
-
-    def _patient(self, finding: Finding) -> Finding:
-        """Overlook a shortage of workers that is younger than a recycled worker needs to come back."""
-        if finding.ok:
-            self._short_since = None
-            return finding
-        self._short_since = self._clock() if self._short_since is None else self._short_since
-        if self._clock() - self._short_since < self.config.unresponsive_after:
-            return Finding(True, "ok", f"{finding.detail}, since a moment ago")
-        return finding
 
     def look_for_drain_file(self) -> None:
         """Remember whether the drain file exists; one that cannot be looked for is not taken to be absent."""

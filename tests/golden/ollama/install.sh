@@ -7,9 +7,11 @@ rm -rf "$new"
 need=4000000
 free=$(df --output=avail -k /opt/ollama | tail -n 1)
 [ "$free" -gt $need ] || { echo "/opt/ollama has $((free / 1024)) MiB free; unpacking needs $((need / 1024)) MiB"; exit 1; }
-curl -fL --retry 5 --retry-delay 2 --retry-connrefused -C - --progress-bar -o "$archive" "$url" || {
+# One that no longer gets on is given up: it would hold up every later run.
+limits="--connect-timeout 15 --speed-limit 1024 --speed-time 60"
+curl -fL $limits --retry 5 --retry-delay 2 --retry-connrefused -C - --progress-bar -o "$archive" "$url" || {
     rm -f "$archive"
-    curl -fL --retry 3 --progress-bar -o "$archive" "$url"
+    curl -fL $limits --retry 3 --progress-bar -o "$archive" "$url"
 }
 found=$(sha256sum "$archive" | cut -d ' ' -f 1)
 if [ "$found" != 9fcd79ac4575b2bd31b992eee18b1000c8ad126b451627c8f8cd091714cfbb10 ]; then

@@ -3,6 +3,6 @@ size=$(curl -fsS --max-time 30 -H 'Accept: application/json' http://mirror.examp
 free=$(df --output=avail -B1 /var/lib/ollama/models | tail -n 1)
 [ "$free" -gt $((size + size / 10)) ] || { echo "llama3.2:3b needs $((size * 11 / 10 / 1048576)) MiB, and /var/lib/ollama has $((free / 1048576))"; exit 1; }
 python3 "$DATA" http://127.0.0.1:11434 mirror.example:8000/library/llama3.2:3b insecure
-curl -fsS http://127.0.0.1:11434/api/copy -d '{"source": "mirror.example:8000/library/llama3.2:3b", "destination": "llama3.2:3b"}'
-curl -fsS -X DELETE http://127.0.0.1:11434/api/delete -d '{"model": "mirror.example:8000/library/llama3.2:3b"}' || true
-curl -fsS --max-time 10 http://127.0.0.1:11434/api/tags | grep -E -q '"name": *"llama3\.2:3b"[^}]*"digest": *"(sha256:)?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' || { curl -fsS -X DELETE http://127.0.0.1:11434/api/delete -d '{"model": "llama3.2:3b"}' || true; echo 'the registry now has another llama3.2:3b than the one pinned in ollama_digests; removed'; exit 1; }
+curl --noproxy '*' -fsS http://127.0.0.1:11434/api/copy -d '{"source": "mirror.example:8000/library/llama3.2:3b", "destination": "llama3.2:3b"}'
+curl --noproxy '*' -fsS -X DELETE http://127.0.0.1:11434/api/delete -d '{"model": "mirror.example:8000/library/llama3.2:3b"}' || true
+curl --noproxy '*' -fsS --max-time 10 http://127.0.0.1:11434/api/tags | grep -E -q '"name": *"llama3\.2:3b"[^}]*"digest": *"(sha256:)?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' || { curl --noproxy '*' -fsS -X DELETE http://127.0.0.1:11434/api/delete -d '{"model": "llama3.2:3b"}' || true; echo 'the registry now has another llama3.2:3b than the one pinned in ollama_digests; removed'; exit 1; }

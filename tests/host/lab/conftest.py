@@ -13,16 +13,20 @@ import pytest
 from docker.errors import DockerException
 
 from deploys.lib.render import ROOT
-from tests.host import support_lab
+from tests.host import support_double, support_lab
 from tests.host.support import Server
-from tests.host.support_lab import Run, Running, hosts_of, until
+from tests.host.support_double import Double
+from tests.host.support_lab import Run, Running, hosts_of, run, until
 from tests.lab import engine
 from tests.lab.cache import LabError
 from tests.lab.lab import Lab
 
 KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
-ORDER = ("deploy", "faults", "changes", "refusals", "upgrade", "split", "interrupted")
+ORDER = (
+    *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "refusals", "upgrade", "split"),
+    "interrupted",
+)
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}
 
@@ -58,15 +62,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     reason = ""
     if config.getoption("--inventory"):
         reason = "these break hosts on purpose; they start hosts of their own, without --inventory (make test)"
-    elif here:
-        try:
-            engine.connect()
-        except (LabError, DockerException) as error:
-            reason = f"docker is not usable here: {error}"
     for item in here:
         item.add_marker(pytest.mark.lab)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def start_engine() -> None:
+    """Docker, started where it does not run; without it the tests are skipped."""
+    try:
+        engine.connect()
+    except (LabError, DockerException) as error:
+        pytest.skip(f"docker is not usable here: {error}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engine(_progress: None) -> None:
+    # Not while tests are collected: who only lists them starts nothing.
+    start_engine()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -143,6 +156,17 @@ def split() -> Iterator[Deployed]:
         yield _deployed(name)
 
 
+@pytest.fixture(scope="session")
+def routed(trixie: Deployed) -> Iterator[Double]:
+    """The single host with every kind of model, all played by a double on the host, until the last test that asks."""
+    double = Double(trixie.server)
+    double.start()
+    done = run(trixie.name, environment=support_double.ENVIRONMENT, **support_double.settings())
+    assert done.status == 0, done.problem
+    yield double
+    double.stop()
+
+
 @pytest.fixture
 def restored(trixie: Deployed) -> Iterator[Deployed]:
     """The single host, working before the test and again after it, whatever the test did to its services."""
@@ -152,7 +176,7 @@ def restored(trixie: Deployed) -> Iterator[Deployed]:
     server = trixie.server
     units = " ".join(c.unit(server.here) for c in server.components if c.unit)
     server.sh(f"rm -f /run/portcullis-health/drain; systemctl kill -s CONT {units}; systemctl start {units}")
-    ready = f"curl -fsS --max-time 5 {support_lab.health_url(server)}/health/readiness"
+    ready = f"curl --noproxy '*' -fsS --max-time 5 {support_lab.health_url(server)}/health/readiness"
     until(lambda: server.sh(ready).status == 0, 90, "the host works again after the test")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from deploys.components.litellm import CONFIG, ENVIRONMENT
-from deploys.components.litellm_config import SELFTEST
-from deploys.components.litellm_settings import LitellmSettings
+from deploys.components.litellm.component import CONFIG, ENVIRONMENT
+from deploys.components.litellm.config import SELFTEST
+from deploys.components.litellm.settings import LitellmSettings
 from tests.host.lab.conftest import Deployed
 from tests.host.support import Server
 from tests.host.support_http import Gateway
-from tests.host.support_lab import SITE, VERIFY, main_pid, run, say
+from tests.host.support_lab import AUDIT, SITE, VERIFY, main_pid, run, say
 from tests.host.support_watch import differences, files_only, picture, polling
 
 GATEWAY = "litellm.service"
@@ -68,10 +68,10 @@ def test_a_configuration_litellm_refuses_is_undone(trixie: Deployed) -> None:
 
 
 def test_a_service_that_does_not_start_is_put_back(trixie: Deployed) -> None:
-    """It passes its check, which listens on a socket of its own, and fails when it wants the port of somebody else."""
+    """It passes its check, which has a socket of its own, and fails when it wants one in a folder that is not there."""
     server = trixie.server
     before = picture(server)
-    done = run(trixie.name, SITE, redis_extra_config="port 22")
+    done = run(trixie.name, SITE, redis_extra_config="unixsocket /nowhere/redis.sock")
     assert done.status == 1, done.problem
     assert "the previous files were put back and redis-server.service serves with them" in done.log
     assert differences(files_only(before), files_only(picture(server))) == []
@@ -95,3 +95,21 @@ def test_a_file_edited_by_hand_is_put_right_and_kept(trixie: Deployed) -> None:
     kept = server.out(f"grep -l 'edited by hand' {server.here.member.host.backup_root}/*/files{CONFIG}")
     assert len(kept.splitlines()) == 1
     assert server.out(f"stat -c %a {ENVIRONMENT}") == "600"
+
+
+def test_the_audit_finds_nothing_in_what_was_deployed_and_what_was_edited_in(trixie: Deployed) -> None:
+    server = trixie.server
+    before = picture(server)
+    clean = run(trixie.name, AUDIT)
+    assert clean.status == 0, clean.problem
+    assert f"{server.name}: nothing found (LiteLLM" in clean.log
+    assert differences(before, picture(server)) == [], "the audit changed something"
+    server.out(f"cp -a {CONFIG} /root/kept; sed -i 's/^  proxy_batch_write_at:.*/  proxy_batch_writ_at: 10/' {CONFIG}")
+    try:
+        found = run(trixie.name, AUDIT)
+    finally:
+        server.out(f"mv -f /root/kept {CONFIG}")
+    assert found.status == 1, found.problem
+    assert "proxy_batch_writ_at" in found.log and "proxy_batch_write_at" in found.log
+    secrets = [value for value in server.stored.values() if value in found.log]
+    assert secrets == []

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deploys.components import postgres
-from deploys.components.litellm_config import SELFTEST
-from deploys.components.litellm_settings import LitellmSettings
+from deploys.components.litellm.config import SELFTEST
+from deploys.components.litellm.settings import LitellmSettings
 from tests.host.lab.conftest import Deployed
 from tests.host.support import Server
 from tests.host.support_http import Gateway, Reply, ask

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploys.components import litellm, redis
+from deploys.components import redis
+from deploys.components.litellm import component as litellm
 from deploys.lib.component import ConfigFile
 from tests.host.lab.conftest import Site, suite
 from tests.host.support import Server
@@ -104,7 +105,7 @@ def test_a_broken_change_after_a_cut_off_one_goes_back_to_what_served(bookworm: 
     before = picture(server)
     written = "[ -s /var/lib/portcullis/pending/redis ] && grep -q '^maxmemory 210mb' /etc/redis/redis.conf"
     cut_off(bookworm.name, server, written, KILL_TRANSACT.format("redis"), redis_maxmemory_mb=210)
-    broken = run(bookworm.name, SITE, redis_extra_config="port 22")
+    broken = run(bookworm.name, SITE, redis_extra_config="unixsocket /nowhere/redis.sock")
     assert broken.status == 1, broken.problem
     assert "the previous files were put back" in broken.log
     assert differences(files_only(before), files_only(picture(server))) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components.litellm import ENVIRONMENT
+from deploys.components.litellm.component import ENVIRONMENT
 from tests.host.lab.conftest import Deployed, suite
 from tests.host.lab.test_changes import alive_url
 from tests.host.support import Server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploys.components import ollama
-from deploys.components.litellm_config import SELFTEST
+from deploys.components.litellm.config import SELFTEST
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from tests.host.lab.conftest import Deployed

@@ -1,0 +1,96 @@
+"""What is asked over a network: own services past any proxy, and no download that can hang for ever."""
+
+from __future__ import annotations
+
+import http.server
+import importlib
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from deploys.components import COMPONENTS
+from deploys.components.health import HEALTH
+from deploys.lib.component import Component
+from deploys.lib.render import ROOT
+from scripts import demo
+from tests.host import support_watch
+from tests.unit import site
+from tests.unit.test_declared import shells
+
+EACH = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+# A curl and its arguments, up to where another command begins.
+CURLS = re.compile(r"\bcurl [^|;&\n]*")
+
+
+@EACH
+def test_own_services_are_not_asked_through_a_proxy(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    # pyinfra's commands and our steps have the proxy variables of the host's /etc/environment.
+    for here in (site.single(), site.home(site.split(), component.name)):
+        for where, text in shells(component, here, site.recorded(component, here, monkeypatch)):
+            for curl in CURLS.findall(text):
+                if re.search(r"127\.0\.0\.1|\[::1\]|192\.0\.2\.", curl):
+                    assert "--noproxy '*'" in curl, f"{where}: {curl}"
+
+
+def test_the_health_app_is_asked_at_its_own_address() -> None:
+    here = site.single()
+    asked = [HEALTH.ready(here), *(probe.command for probe in HEALTH.probes(here))]
+    assert len(asked) > 3 and all("127.0.0.1:4001" in curl for text in asked for curl in CURLS.findall(text))
+
+
+@EACH
+def test_every_download_is_given_up_when_it_no_longer_gets_on(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site.single()
+    for where, text in shells(component, here, site.recorded(component, here, monkeypatch)):
+        if not where.startswith("step "):
+            continue  # a question has a limit of its own
+        limits = re.findall(r'^limits="(.*)"$', text, re.MULTILINE)
+        for curl in CURLS.findall(text):
+            if "--noproxy" not in curl and ("://" in curl or "$" in curl):
+                told = curl.replace("$limits", limits[0] if limits else "")
+                slow = re.search(r"--connect-timeout \d+ --speed-limit \d+ --speed-time \d+", told)
+                assert "--max-time" in told or slow, f"{where}: {curl}"
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *words: object) -> None:
+        """Nothing: the output is for failures."""
+
+
+@pytest.fixture
+def behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this machine, whose environment names a proxy that cannot reach it."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_demo_reaches_its_host_past_the_proxy(behind_a_proxy: str) -> None:
+    importlib.reload(demo)  # as started where the proxy is set
+    assert demo.ask(behind_a_proxy, "/", "key") == {}
+    text = (ROOT / "scripts" / "demo.py").read_text()
+    assert demo.CURL == "curl --noproxy '*'" and not re.search(r"^ *curl ", text, re.MULTILINE), "also to paste"
+
+
+def test_a_host_under_test_is_watched_past_the_proxy(behind_a_proxy: str) -> None:
+    counted = threading.Event()
+    with support_watch.polling({"it": behind_a_proxy}, every=0.01) as failures:
+        counted.wait(0.2)
+    assert failures == {"it": []}

@@ -1,0 +1,79 @@
+"""Our operations as pyinfra runs them: what reaches the host, and what stays out of everything that is shown."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from deploys import facts, operations
+
+
+def commands(monkeypatch: pytest.MonkeyPatch, answer: bool, **arguments: Any) -> list[Any]:
+    noops: list[str] = []
+    fake = SimpleNamespace(get_fact=lambda fact, command: answer, noop=noops.append)
+    monkeypatch.setattr(operations, "host", fake)
+    made = list(operations.unless._inner(**arguments))
+    assert bool(noops) is answer
+    return made
+
+
+def test_a_secret_on_standard_input_is_text_on_the_way_to_the_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = {"test": "false", "command": "psql", "secret_stdin": SecretStr("ALTER ROLE x PASSWORD 'y'")}
+    assert "PASSWORD" not in repr(arguments), "what pyinfra keeps and may show"
+    (command,) = commands(monkeypatch, False, **arguments)
+    assert command.connector_arguments["_stdin"] == "ALTER ROLE x PASSWORD 'y'"
+    assert "PASSWORD" not in f"{command!r} {command} {command.get_raw_value()}"
+
+
+def test_nothing_is_run_when_it_is_already_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commands(monkeypatch, True, test="true", command="psql", secret_stdin=SecretStr("x")) == []
+    assert commands(monkeypatch, False, test="false", command="createdb x") == ["createdb x"]
+
+
+def begin(monkeypatch: pytest.MonkeyPatch, operation: Any, **arguments: Any) -> str:
+    """The first command of ``operation`` on a host where nothing is done yet."""
+    fake = SimpleNamespace(get_fact=lambda fact, **asked: [] if fact is facts.ComponentState else False)
+    monkeypatch.setattr(operations, "host", fake)
+    monkeypatch.setattr(operations, "_watch", lambda unit, folder: iter(()))
+    return str(next(operation._inner(**arguments)).get_raw_value())
+
+
+def test_a_step_that_hangs_ends_before_it_holds_up_the_next_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = begin(monkeypatch, operations.step, key="x", script="true")
+    assert "--unit=portcullis-step-x " in started and " -p RuntimeMaxSec=14400 sh " in started
+
+
+def test_a_step_that_is_ended_from_outside_says_so_and_is_not_done(tmp_path: Path) -> None:
+    text = operations.step_text("echo begun; sleep 30", str(tmp_path), "0" * 64)
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        unit = subprocess.Popen(["sh", "-c", text], stdout=out, stderr=out, start_new_session=True)
+    try:
+        limit = time.monotonic() + 10
+        while log.read_text() != "begun\n" and time.monotonic() < limit:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        os.killpg(unit.pid, signal.SIGTERM)  # systemd ends every process of a unit
+        assert unit.wait(10) == 1
+    finally:
+        unit.kill()
+    assert log.read_text().splitlines()[-1] == (
+        "ended from outside before it was over: by systemctl, or because it had taken 4 h"
+    )
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_step_that_ends_by_itself_leaves_its_seal(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", operations.step_text('echo "$HOME $DATA"', str(tmp_path), "seal")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"/root {tmp_path}/data\n")
+    assert (tmp_path / "done").read_text() == "seal\n"

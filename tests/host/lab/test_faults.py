@@ -56,6 +56,8 @@ def test_a_stopped_gateway_is_called_stopped(restored: Deployed) -> None:
     server = restored.server
     server.out(f"systemctl stop {GATEWAY}")
     until(lambda: liveness(server) == (503, "stopped"), 7, "the health app calls the gateway stopped")
+    server.out(f"systemctl start {GATEWAY}")
+    until(lambda: server.out("systemctl is-active litellm-metrics || true") == "active", 10, "its metrics are back too")
 
 
 def test_health_answers_fast_while_the_gateway_is_saturated(restored: Deployed) -> None:

@@ -23,7 +23,7 @@ test: check ## Every test: check, and the host tier on disposable hosts
 	PORTCULLIS_THOROUGH=1 PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) \
 		$(PY) -m pytest tests/unit/test_transact_killed.py tests/lab tests/host/lab -v --durations=15
 
-check: venv ## Lint, types, unit and plan tests; needs no root, under a minute
+check: venv ## Lint, types, unit and plan tests; needs no root, a minute and a half on two cores
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

@@ -18,7 +18,7 @@ from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
 from deploys.lib import pyenv
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
-from deploys.lib.probes import local_url
+from deploys.lib.probes import local_url, patiently
 from deploys.lib.render import ROOT, render
 from deploys.lib.settings import Port, Settings
 from deploys.lib.sizing import Demand, Machine
@@ -153,7 +153,7 @@ def probes(here: Here) -> list[Probe]:
         Probe(
             "says the gateway is ready",
             # What just came back is known to the app at its next question, some seconds later.
-            f"n=0; until {ask}; do n=$((n + 1)); [ $n -lt 8 ] || exit 1; sleep 2; done",
+            patiently(ask, times=8, pause=2),
         ),
         Probe(
             "answers in 50 ms",

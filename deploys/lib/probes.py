@@ -12,6 +12,11 @@ def listens_only(port: int, addresses: list[str]) -> Probe:
     return Probe("listens only where it should", f"ss -Hltn 'sport = :{port}' | {found} | grep -x '{wanted}'")
 
 
+def patiently(command: str, times: int, pause: int) -> str:
+    """Shell text that is true as soon as ``command`` is, asked up to ``times`` times with ``pause`` seconds between."""
+    return f"n=0; until {command}; do n=$((n + 1)); [ $n -lt {times} ] || exit 1; sleep {pause}; done"
+
+
 def local_url(listen: str, port: int) -> str:
     """Where a service that listens at ``listen`` answers on its own host; without a slash at the end."""
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)

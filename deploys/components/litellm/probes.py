@@ -13,7 +13,7 @@ from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import Here, Probe
-from deploys.lib.probes import local_url
+from deploys.lib.probes import local_url, patiently
 from deploys.lib.render import quote_env
 from deploys.lib.transaction import TOOLS
 
@@ -74,7 +74,7 @@ def virtual_key(here: Here) -> str:
 def redis_ping(here: Here) -> str:
     """A shell command that is true when the gateway reaches Redis; it leaves Redis alone for 5 s after failures."""
     ask = f"{asking(here, '/cache/ping')} | grep -o '\"ping_response\": *true'"
-    return f"n=0; until {ask}; do n=$((n + 1)); [ $n -lt 12 ] || exit 1; sleep 2; done"
+    return patiently(ask, times=12, pause=2)
 
 
 def probes(here: Here) -> list[Probe]:

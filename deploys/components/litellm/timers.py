@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import Field, SecretStr, field_validator
 
 from deploys.lib.component import ConfigFile, Probe
+from deploys.lib.probes import patiently
 from deploys.lib.render import ROOT, render
 from deploys.lib.settings import Settings, nearest
 from deploys.lib.transaction import TOOLS
@@ -128,7 +129,7 @@ def probes(s: TimersSettings) -> list[Probe]:
         ask = f"systemctl start {unit(what, 'service')} && python3 {PROGRAM} show /var/lib/portcullis-{what}/state.json"
         command = (
             f"systemctl is-active --quiet {unit(what, 'timer')} || {{ echo 'the timer does not run'; exit 1; }}; "
-            f"n=0; until {ask}; do n=$((n + 1)); [ $n -lt 10 ] || exit 1; sleep 3; done"
+            + patiently(ask, times=10, pause=3)
         )
         seconds = (questions + len(s.probe_models)) * s.probe_timeout_seconds + 60
         found.append(Probe(f"passes {what}", command, seconds=min(seconds, 300)))

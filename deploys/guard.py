@@ -10,6 +10,10 @@ import click
 from pyinfra import state
 from pyinfra.api.exceptions import PyinfraError
 
+# What the command line said, by option. Kept, because only the main greenlet can ask click for it, and deploys run in
+# others.
+ARGUMENTS: dict[str, Any] = {}
+
 
 def why_no_hosts(arguments: dict[str, Any], in_inventory: int, chosen: Sequence[object] | None) -> str:
     """Why a run has no host to work on; empty when it has one.
@@ -39,6 +43,7 @@ def why_no_inventory(inventory: str) -> str:
 def refuse_to_run_without_hosts() -> None:
     """Let pyinfra's state refuse to begin without hosts. Called from config.py, which pyinfra reads before that."""
     arguments = context.params if (context := click.get_current_context(silent=True)) else {}
+    ARGUMENTS.update(arguments)
     # pyinfra would read the folder as a file, and end with a traceback.
     if why := why_no_inventory(str(arguments.get("inventory", "inventories/none.py"))):
         raise PyinfraError(f"{why}; nothing was changed")

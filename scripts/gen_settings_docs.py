@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploys.components import COMPONENTS  # noqa: E402
+from deploys.lib.patterns import words_of  # noqa: E402
 from deploys.lib.settings import HostSettings, Settings, entry_class  # noqa: E402
 
 OUT = ROOT / "docs" / "settings.md"
@@ -70,7 +71,7 @@ def limits(schema: dict[str, Any]) -> str:
         return f"{low:,} to {high:,}"
     if low is not None:
         return f"{low:,} or more"
-    return f"matches {code(schema['pattern'])}" if "pattern" in schema else ""
+    return cell(words_of(schema["pattern"])) if "pattern" in schema else ""
 
 
 def default(cls: type[Settings], name: str) -> str:

@@ -17,7 +17,7 @@ END = "PORTCULLIS_AUDIT_ENDS"
 def program() -> str:
     """The program that runs on the host: masking first, then the questions, as one file without imports of ours."""
     parts = []
-    for name in ("masking.py", "masking_text.py", "hostside.py"):
+    for name in ("masking.py", "masking_text.py", "hostside_files.py", "hostside.py"):
         lines = (HERE / name).read_text().splitlines()
         parts += [line for line in lines if not line.startswith(("from __future__", "from deploys."))]
     return "from __future__ import annotations\n" + "\n".join(parts) + "\n"

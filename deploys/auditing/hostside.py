@@ -1,4 +1,4 @@
-"""What is true on a host with LiteLLM, as one line of JSON: this file runs there, with masking.py before it.
+"""What is true on a host with LiteLLM, as one line of JSON: this file runs there, after those it imports from.
 
 Values of secrets stay: everything is masked here, on the host, before it is printed. Nothing is changed. Only the
 standard library, and nothing newer than Python 3.9, because the host may be anyone's.
@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from deploys.auditing.hostside_files import installation, known_models, read
 from deploys.auditing.masking import is_secret, mask_tokens, mask_value
 from deploys.auditing.masking_text import mask_text
 
@@ -37,19 +39,6 @@ def run(*words: str, env: dict[str, str] | None = None) -> str:
         return done.stdout if done.returncode == 0 else ""
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def raw(path: str) -> bytes:
-    try:
-        # A pipe without a writer would be waited for, for ever.
-        with open(path if os.path.isfile(path) else os.devnull, "rb") as file:
-            return file.read(3_000_000)
-    except OSError:
-        return b""
-
-
-def read(path: str) -> str:
-    return raw(path).decode("utf-8", "replace")
 
 
 def processes(proc: str = "/proc") -> list[tuple[int, list[str]]]:
@@ -93,19 +82,6 @@ def unit_of(pid: int, proc: str = "/proc") -> str:
     return found[-1] if found else ""
 
 
-def installation(pid: int, proc: str = "/proc") -> tuple[dict[str, str], list[str]]:
-    """Packages with their versions, and .pth files, of the Python that the process runs."""
-    folders = sorted(set(re.findall(r"(/\S*?(?:site|dist)-packages)/", read(f"{proc}/{pid}/maps"))))
-    packages: dict[str, str] = {}
-    pth: set[str] = set()
-    for folder in folders:
-        for path in glob.glob(f"{proc}/{pid}/root{folder}/*.dist-info"):
-            name, _, version = os.path.basename(path)[: -len(".dist-info")].rpartition("-")
-            packages[name.lower().replace("_", "-")] = version
-        pth |= {os.path.basename(path) for path in glob.glob(f"{proc}/{pid}/root{folder}/*.pth")}
-    return packages, sorted(pth)
-
-
 def postgres(url: str) -> list[int | None]:
     """(max_connections, connections in use), asked as postgres on its own host or with the gateway's URL."""
     query = (
@@ -124,12 +100,13 @@ def postgres(url: str) -> list[int | None]:
 
 def redis_policy(variables: dict[str, str]) -> str:
     """Redis' maxmemory-policy, from INFO, which every user of an ACL may be allowed."""
-    host = variables.get("REDIS_HOST")
-    if not host or variables.get("REDIS_SSL", "").lower() == "true":
+    if not (host := variables.get("REDIS_HOST")):
         return ""
     try:
-        with socket.create_connection((host, int(variables.get("REDIS_PORT") or 6379)), timeout=5) as link:
-            link.settimeout(5)
+        wanted = variables.get("REDIS_SSL", "").lower() == "true"
+        tls = ssl.create_default_context(cafile=variables.get("REDIS_SSL_CA_CERTS")) if wanted else None
+        plain = socket.create_connection((host, int(variables.get("REDIS_PORT") or 6379)), timeout=5)
+        with tls.wrap_socket(plain, server_hostname=host) if tls else plain as link:
             words = [word for word in (variables.get("REDIS_USERNAME"), variables.get("REDIS_PASSWORD")) if word]
             for command in ([["AUTH", *words]] if words else []) + [["INFO", "memory"]]:
                 parts = [f"*{len(command)}\r\n", *(f"${len(w.encode())}\r\n{w}\r\n" for w in command)]
@@ -229,6 +206,7 @@ def collect(proc: str = "/proc", fallback: str = "/etc/litellm/config.yaml", bac
         "unit": mask_text(unit_text, yaml=False),
         "packages": {name: packages[name] for name in packages if name in NAMED},
         "pth": pth,
+        "models": known_models(mask_text(text, yaml=True), pid, proc) if pid else None,
         "modes": {p: oct(os.stat(p).st_mode & 0o777)[2:] for p in [*files, config] if os.path.exists(p)},
         "postgres": postgres(variables.get("DATABASE_URL", "")),
         "redis": redis_policy(variables),

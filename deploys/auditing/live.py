@@ -38,6 +38,7 @@ def live_facts(name: str, found: Mapping[str, Any]) -> Live:
         packages=found.get("packages") or {},
         stray_pth=tuple(found.get("pth") or ()),
         modes=found.get("modes") or {},
+        models=found["models"] if isinstance(found.get("models"), dict) else None,
         max_connections=most,
         connections=used,
         redis_policy=str(found.get("redis") or ""),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from deploys.auditing.findings import add_key, set_value
 from deploys.auditing.known import names
-from deploys.auditing.providers import CLOUD_ONLY, has_provider
+from deploys.auditing.providers import has_provider, knows_mode
 from deploys.auditing.registry import P0, P1, P2, Hit, at, rule
 from deploys.auditing.subject import Deployment, Subject
 
@@ -92,9 +92,9 @@ def openai_without_key(s: Subject) -> Iterator[Hit]:
     source="litellm/proxy/health_check.py:92",
 )
 def mode_missing(s: Subject) -> Iterator[Hit]:
+    table = (s.live.models if s.live else None) or {}
     for d in s.deployments:
-        # LiteLLM's price map has the modes of what the large providers sell.
-        if d.mode or "*" in d.model or (d.provider in CLOUD_ONLY and not d.local):
+        if d.mode or "*" in d.model or table.get(d.model) or knows_mode(d.model, d.custom_provider, d.local):
             continue
         mode = "rerank" if RERANK.search(d.model) else "embedding" if EMBEDDING.search(d.model) else ""
         if mode:

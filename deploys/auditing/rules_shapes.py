@@ -34,7 +34,7 @@ def kind(value: Any) -> str:
     "K06",
     P0,
     "A section of the wrong shape",
-    effect="LiteLLM does not start, or reads nothing of the section.",
+    effect="LiteLLM does not start; of router_settings it reads nothing, and does not say so.",
     advice="model_list is a list of entries (- model_name: ...); the other sections are mappings (key: value).",
     source="litellm/proxy/proxy_server.py:6362-7240",
 )
@@ -43,7 +43,11 @@ def wrong_shape(s: Subject) -> Iterator[Hit]:
         value = s.config.get(section)
         # Nothing, or an empty value, is as good as no section.
         if value and not isinstance(value, wanted):
-            yield at(s, (section,), f"{section} is {kind(value)}; LiteLLM needs {word} and does not start with this")
+            # The router's alone is looked at before it is used (proxy_server.py:7229).
+            silent = section == "router_settings"
+            what = "ignores it without a word" if silent else "does not start with this"
+            detail = f"{section} is {kind(value)}; LiteLLM needs {word} and {what}"
+            yield at(s, (section,), detail, severity=P1 if silent else None)
     entries = s.config.get("model_list")
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if not isinstance(entry, dict):

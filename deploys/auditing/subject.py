@@ -21,13 +21,17 @@ PRIVATE = re.compile(
 
 @dataclass(frozen=True)
 class Live:
-    """What is true on a host; a fact that could not be had is None or empty."""
+    """What is true on a host; a fact that could not be had is None or empty.
+
+    ``models`` are the configuration's names of models that the installed LiteLLM's table of prices has, with modes.
+    """
 
     host: str
     version: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
     stray_pth: tuple[str, ...] = ()
     modes: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] | None = None
     max_connections: int | None = None
     connections: int | None = None
     redis_policy: str = ""
@@ -63,9 +67,13 @@ class Deployment:
         return str(self.params.get("model") or "")
 
     @property
+    def custom_provider(self) -> str:
+        return str(self.params.get("custom_llm_provider") or "")
+
+    @property
     def provider(self) -> str:
-        own = self.params.get("custom_llm_provider")
-        return str(own) if own else self.model.partition("/")[0] if "/" in self.model else ""
+        own = self.custom_provider
+        return own if own else self.model.partition("/")[0] if "/" in self.model else ""
 
     @property
     def api_base(self) -> str:

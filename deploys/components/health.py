@@ -16,8 +16,10 @@ from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
+from deploys.components.redis_tls import HEALTH_AUTHORITY, authority
 from deploys.lib import pyenv
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
+from deploys.lib.patterns import IP
 from deploys.lib.probes import local_url, patiently
 from deploys.lib.render import ROOT, render
 from deploys.lib.settings import Port, Settings
@@ -33,7 +35,7 @@ CONFIG = "/etc/portcullis/health.json"
 class HealthSettings(Settings):
     listen: str = Field(
         "127.0.0.1",
-        pattern=r"^[0-9a-fA-F.:]+$",
+        pattern=IP,
         description="Address to listen on. Its answers name models and need no key: for your load balancer only.",
     )
     port: Port = Field(4001, description="TCP port to listen on.")
@@ -95,7 +97,12 @@ def config(here: Here) -> dict[str, Any]:
         "listen": {"host": s.listen, "port": s.port},
         "gateway": {"url": gateway_url(here), "unit": "litellm.service"},
         "database": {"host": here.reach(database), "port": d.port, "name": d.database, "user": "health"},
-        "redis": {"host": here.reach(redis), "port": r.port, "username": "health"},
+        "redis": {
+            "host": here.reach(redis),
+            "port": r.port,
+            "username": "health",
+            **({"tls": True, "ca_file": HEALTH_AUTHORITY} if r.tls else {}),
+        },
         "redis_required": s.redis_required,
         "models": models(here),
         "probe_interval_seconds": s.probe_interval_seconds,
@@ -118,6 +125,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     secrets = render("health/health.env.j2", s, database=d.health_password, redis=r.health_password)
     return [
         *code,
+        *([authority(r, HEALTH_AUTHORITY)] if r.tls else []),
         ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
         ConfigFile("/etc/portcullis/health.env", secrets, mode="0600", secret=True),
         ConfigFile(

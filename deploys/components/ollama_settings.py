@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from deploys.lib.checks import ip_addresses
-from deploys.lib.settings import URL, Port, Settings
+from deploys.lib.patterns import IP, RELEASE, SHA256, URL, worded
+from deploys.lib.settings import Port, Settings
 
 # Below it: CVE-2026-7482 (heap read through /api/create, fixed in 0.17.1), digest checks skipped for manifests with
 # duplicate digests (fixed in 0.32.10), and 0.32.14's llama.cpp runs at half speed or less on a CPU.
@@ -19,12 +20,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?")
 
 
 class OllamaSettings(Settings):
-    version: str = Field(
-        DEFAULT_VERSION, pattern=r"^\d+\.\d+\.\d+$", description="Release to run. Set `ollama_sha256` with it."
-    )
+    version: str = Field(DEFAULT_VERSION, pattern=RELEASE, description="Release to run. Set `ollama_sha256` with it.")
     sha256: str = Field(
         DEFAULT_SHA256,
-        pattern=r"^[0-9a-f]{64}$",
+        pattern=SHA256,
         description="SHA-256 of the archive; a different one is not unpacked.",
     )
     url: str = Field(
@@ -35,7 +34,7 @@ class OllamaSettings(Settings):
     port: Port = Field(11434, description="TCP port to listen on.")
     bind: str | None = Field(
         None,
-        pattern=r"^[0-9a-fA-F.:]+$",
+        pattern=IP,
         description="Address to listen on. Default: loopback, or this host's address when a gateway is elsewhere.",
     )
     allow_public_bind: bool = Field(
@@ -59,7 +58,10 @@ class OllamaSettings(Settings):
     )
     registry: str = Field(
         "https://registry.ollama.ai",
-        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$",
+        pattern=worded(
+            r"^https?://[A-Za-z0-9.:\[\]-]+$",
+            "http:// or https:// with a host, and a port if need be, and nothing after",
+        ),
         description="Model registry, or a mirror of it inside your network.",
     )
     context_kib_per_token: dict[str, int] = Field(
@@ -73,9 +75,21 @@ class OllamaSettings(Settings):
     num_parallel: int = Field(1, ge=1, le=16, description="Requests a model answers at once; each has its own context.")
     max_loaded_models: int = Field(2, ge=1, le=8, description="Models in memory at once.")
     max_queue: int = Field(32, ge=1, le=512, description="Requests that wait; above it 503, so the gateway falls back.")
-    keep_alive: str = Field("30m", pattern=r"^(-1|\d+[smh]?)$", description="How long an idle model stays in memory.")
-    load_timeout: str = Field("5m", pattern=r"^\d+[smh]$", description="How long loading a model may stall.")
-    kv_cache_type: str = Field("f16", pattern="^(f16|q8_0|q4_0)$", description="Precision of the context's memory.")
+    keep_alive: str = Field(
+        "30m",
+        pattern=worded(r"^(-1|\d+[smh]?)$", "a time such as 30m (s, m or h; seconds without one), or -1 for ever"),
+        description="How long an idle model stays in memory.",
+    )
+    load_timeout: str = Field(
+        "5m",
+        pattern=worded(r"^\d+[smh]$", "a time with its unit, s, m or h, such as 5m"),
+        description="How long loading a model may stall.",
+    )
+    kv_cache_type: str = Field(
+        "f16",
+        pattern=worded("^(f16|q8_0|q4_0)$", "f16, q8_0 or q4_0"),
+        description="Precision of the context's memory.",
+    )
 
     _addresses = ip_addresses("bind")
 

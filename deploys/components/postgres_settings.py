@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from deploys.lib.checks import long_enough
-from deploys.lib.settings import URL, Port, Secret, Settings, secret
+from deploys.lib.patterns import URL, worded
+from deploys.lib.settings import Port, Secret, Settings, secret
 
 # As a role's or database's name each of these would mean something else: the superuser, who would lose its rights;
 # the role of the health app; keywords of pg_hba.conf, where `all` lets everyone in; and roles PostgreSQL has already.
@@ -15,6 +16,12 @@ TAKEN = {
     "all", "replication", "sameuser", "samerole", "samegroup",
     "public", "none", "user", "current_user", "session_user", "current_role", "default", "table", "select",
 }  # fmt: skip
+
+
+NAME = worded(
+    r"^[a-z_][a-z0-9_]{0,62}$",
+    "up to 63 of a to z, 0 to 9 and _, not beginning with a digit: names that need no quotes",
+)
 
 
 class PostgresSettings(Settings):
@@ -27,8 +34,8 @@ class PostgresSettings(Settings):
         description="Package repository for `postgres_version`, or a mirror of it.",
     )
     port: Port = Field(5432, description="TCP port to listen on.")
-    database: str = Field("litellm", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Database for LiteLLM.")
-    user: str = Field("litellm", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Role that owns the database.")
+    database: str = Field("litellm", pattern=NAME, description="Database for LiteLLM.")
+    user: str = Field("litellm", pattern=NAME, description="Role that owns the database.")
     password: Secret = secret("env:POSTGRES_PASSWORD", "Password of that role, as a reference.")
     health_password: Secret = secret(
         "env:POSTGRES_HEALTH_PASSWORD", "Password of the role `health`, which may only connect, as a reference."
@@ -39,7 +46,11 @@ class PostgresSettings(Settings):
     max_connections: int | None = Field(
         None, ge=20, le=5000, description="Connections to allow. Default: the sum of what everything may open."
     )
-    storage: str = Field("ssd", pattern="^(ssd|hdd)$", description="Kind of disk: `ssd` or `hdd`; sets planner costs.")
+    storage: str = Field(
+        "ssd",
+        pattern=worded("^(ssd|hdd)$", "ssd or hdd"),
+        description="Kind of disk: `ssd` or `hdd`; sets planner costs.",
+    )
     extra_config: str = Field(
         "",
         description="Lines for the end of the configuration; a later line wins. Lines that would undo what Portcullis "

@@ -1,20 +1,20 @@
-"""Redis: LiteLLM's cache and its shared counters for limits and cooldowns."""
+"""Redis as a component: its files, how it is checked and asked, and where it listens."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
 from deploys import operations
+from deploys.components import redis_tls
 from deploys.components.redis_extra import extra_problems
 from deploys.components.redis_foreign import refusal
-from deploys.lib.checks import ip_addresses, long_enough, out_of_reach
+from deploys.components.redis_settings import RedisSettings as RedisSettings
+from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
 from deploys.lib.probes import listens_only
 from deploys.lib.render import render
-from deploys.lib.settings import Port, Secret, Settings, secret
 from deploys.lib.sizing import Demand, Machine
 
 # Not in /etc/redis: what root reads there must not be for Redis to exchange.
@@ -23,45 +23,6 @@ HEALTH_SECRET = "/etc/portcullis/redis-health.secret"
 # asks for up to twice the data; counters change little, so 1.6.
 FORK_FACTOR = 1.6
 MINIMUM_MB = 160
-
-
-class RedisSettings(Settings):
-    port: Port = Field(6379, description="TCP port to listen on.")
-    bind: list[str] | None = Field(
-        None,
-        description="Addresses to listen on. Default: loopback, and this host's address when a gateway is elsewhere.",
-    )
-    password: Secret = secret("env:REDIS_PASSWORD", "Password of the ACL user `litellm`, as a reference.")
-    health_password: Secret = secret(
-        "env:REDIS_HEALTH_PASSWORD",
-        "Password of the ACL user `health`, which may only ask whether Redis lives, as a reference.",
-    )
-    maxmemory_mb: int | None = Field(
-        None, ge=32, description="Memory for data in MiB. Default: this component's share of the host divided by 1.6."
-    )
-    # LiteLLM's counters have an expiry as cached answers have, so every policy may take them; what differs is which
-    # goes first. By use, it is an answer: a counter is touched by each request, and lives for 60 s. By age it would be
-    # the counter, which expires before the answers do.
-    maxmemory_policy: Literal["volatile-lru", "volatile-lfu", "noeviction"] = Field(
-        "volatile-lru",
-        description="What goes when memory is full. `volatile-lru`: what was not used for longest, which is a cached "
-        "answer before it is a counter in use. `volatile-lfu`: what is used least; it prefers popular answers to young "
-        "counters. `noeviction`: nothing, but nothing new is kept, counters included. Refused: `allkeys-*` drops "
-        "queues, `volatile-ttl` drops rate-limit counters first, `volatile-random` anything.",
-    )
-    persistence: Literal["rdb", "aof", "none"] = Field(
-        "rdb",
-        description="`rdb`: a snapshot every 15 minutes at most, a crash loses what came since (counters and cached "
-        "answers). `aof`: a second at most. `none`: a restart starts empty.",
-    )
-    extra_config: str = Field(
-        "",
-        description="Lines for the end of redis.conf; a later line wins. Lines that would undo what Portcullis plans "
-        "or secures are refused, with the setting to use instead.",
-    )
-
-    _password = long_enough("password", "health_password", minimum=16)
-    _addresses = ip_addresses("bind")
 
 
 def demand(s: RedisSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
@@ -103,13 +64,14 @@ def install(here: Here) -> None:
 
 def config_files(here: Here) -> list[ConfigFile]:
     s: RedisSettings = here.settings(RedisSettings)
-    conf = render("redis/redis.conf.j2", s, bind=bind(here), maxmemory_mb=maxmemory_mb(here))
+    conf = render("redis/redis.conf.j2", s, bind=bind(here), maxmemory_mb=maxmemory_mb(here), tls=redis_tls)
     # Redis 7.0 of Debian 12 does not know CLIENT SETINFO, and refuses a user that may use what it does not know.
     named = here.member.release != "12"
     acl = render("redis/users.acl.j2", s, litellm=hashed(s.password), health=hashed(s.health_password), setinfo=named)
     return [
         ConfigFile("/etc/redis/redis.conf", conf, mode="0640", group="redis"),
         ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
+        *redis_tls.files(s),
         ConfigFile(HEALTH_SECRET, render("redis/health.secret.j2", s), mode="0600", effect="none", secret=True),
         ConfigFile("/etc/systemd/system/redis-server.service.d/portcullis.conf", render("redis/service.conf.j2", s)),
         ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),
@@ -122,11 +84,12 @@ def check(here: Here) -> list[str]:
 
     Redis has no syntax check. A container may not be allowed to set some kernel values; Redis then warns and runs.
     """
+    s: RedisSettings = here.settings(RedisSettings)
     return [
         'try=$(mktemp -d); log=$(mktemp); chown redis:redis "$try"; '
         'trap \'kill $pid 2>/dev/null; rm -rf "$try" "$log"\' EXIT',
         'runuser -u redis -- redis-server /etc/redis/redis.conf --port 0 --unixsocket "$try/s" --dir "$try" '
-        '--daemonize no --supervised no --logfile "" --pidfile "$try/p" --appendonly no --save "" '
+        f'{redis_tls.trial(s)}--daemonize no --supervised no --logfile "" --pidfile "$try/p" --appendonly no --save "" '
         '>"$log" 2>&1 & pid=$!',
         'for i in $(seq 50); do [ -S "$try/s" ] && break; kill -0 $pid 2>/dev/null || break; sleep 0.1; done',
         f'REDISCLI_AUTH=$(cat {HEALTH_SECRET}) redis-cli -s "$try/s" --user health ping 2>/dev/null | grep -qx PONG || '
@@ -138,10 +101,16 @@ def check(here: Here) -> list[str]:
     ]
 
 
-def asking(here: Here) -> str:
-    """The beginning of a redis-cli command line on this host, without the password in it."""
+def cli(here: Here, options: str = "") -> str:
+    """The beginning of a redis-cli command line on this host, with TLS or not as in ``redis_tls.options``."""
     s: RedisSettings = here.settings(RedisSettings)
-    return f"REDISCLI_AUTH=$(cat {HEALTH_SECRET}) redis-cli -h {bind(here)[0]} -p {s.port} --user health"
+    return f"redis-cli {options}-h {bind(here)[0]} -p {s.port}"
+
+
+def asking(here: Here) -> str:
+    """The same as the health user, whose password is not in it."""
+    options = redis_tls.options(here.settings(RedisSettings))
+    return f"REDISCLI_AUTH=$(cat {HEALTH_SECRET}) {cli(here, options)} --user health"
 
 
 def ready(here: Here) -> str:
@@ -192,10 +161,8 @@ def probes(here: Here) -> list[Probe]:
     s: RedisSettings = here.settings(RedisSettings)
     return [
         Probe("answers the health user", f"{asking(here)} ping | grep -x PONG"),
-        Probe(
-            "refuses a client without a password",
-            f"redis-cli -h {bind(here)[0]} -p {s.port} get x 2>&1 | grep NOAUTH",
-        ),
+        Probe("refuses a client without a password", f"{cli(here, redis_tls.options(s))} get x 2>&1 | grep NOAUTH"),
+        *redis_tls.probes(s, cli(here)),
         listens_only(s.port, bind(here)),
         Probe("has room for its counters", memory(here)),
         Probe("has a kernel set for it", kernel()),
@@ -205,7 +172,7 @@ def probes(here: Here) -> list[Probe]:
 def problems(here: Here) -> list[str]:
     s: RedisSettings = here.settings(RedisSettings)
     found = out_of_reach("redis_bind", bind(here), [m.name for m in here.of("litellm") if m.name != here.member.name])
-    return [*found, *extra_problems(s.extra_config)]
+    return [*found, *extra_problems(s.extra_config), *redis_tls.problems(here)]
 
 
 def refusals(here: Here) -> list[Probe]:

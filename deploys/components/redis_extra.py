@@ -8,9 +8,16 @@ MEMORY = "use redis_maxmemory_mb, so that the sum of the host's memory stays tru
 PERSISTENCE = "use redis_persistence"
 USERS = "use redis_password and redis_health_password; nobody else is let in"
 SYSTEMD = "systemd starts Redis, waits for it and keeps its log"
+TLS = "use redis_tls and what belongs to it"
 FOLDER = "the sandbox lets it write in /var/lib/redis only"
 KEPT = {
     "port": "use redis_port",
+    "tls-port": TLS,
+    "tls-cert-file": TLS,
+    "tls-key-file": TLS,
+    "tls-key-file-pass": TLS,
+    "tls-auth-clients": TLS,
+    "tls-protocols": TLS,
     "bind": "use redis_bind",
     "protected-mode": "use redis_bind",
     "aclfile": USERS,

@@ -14,14 +14,15 @@ from pyinfra.api import DeployError
 from pyinfra.api.arguments import all_argument_meta
 from pyinfra.api.exceptions import ConnectError
 
-from deploys import facts, operations
-from deploys.lib import provenance
+from deploys import facts, guard, operations
+from deploys.lib import origin, provenance
 from deploys.lib.component import Component, ConfigFile, Here, Link, Member
+from deploys.lib.origin import Layer
 from deploys.lib.render import ROOT
 from deploys.lib.secrets import SecretError, read_env_file, read_secret
 from deploys.lib.settings import SettingsError
 from deploys.lib.sizing import Machine
-from deploys.lib.survey import HostData, survey
+from deploys.lib.survey import HostData, survey, with_origins
 from deploys.lib.transaction import Change, calendar_checks
 
 # Taken once per process, in an imported module, so that all hosts of a run share it. UTC, and sorts by time; two
@@ -74,8 +75,30 @@ def _release(name: str) -> dict[str, str]:
     return {"ID": "", "VERSION_ID": "", "INIT": "", **found}
 
 
+def _layers(one: Any) -> list[Layer]:
+    """What the data of ``one`` is made of, the strongest first, with the files that pyinfra read it from."""
+    named = Path(str(guard.ARGUMENTS.get("inventory", "")))
+    file = named.parent.resolve() / named.name if named.suffix == ".py" and named.is_file() else None
+    folders = [ROOT / "group_data", *([file.parent / "group_data"] if file else [])]
+    folders += [Path(folder).resolve() for folder in guard.ARGUMENTS.get("group_data") or ()]
+
+    def of(name: str, words: str, keys: Any) -> Layer:
+        # --group-data takes files as well as folders.
+        files = [folder / f"{name}.py" if folder.suffix != ".py" else folder for folder in folders]
+        known = tuple(dict.fromkeys(path for path in files if path.stem == name))
+        return Layer(keys, words, known, file, name)
+
+    return [
+        Layer(inventory.get_override_data(), "with --data"),
+        Layer(inventory.get_host_data(one.name), "in the host's own data", (), file, one.name),
+        *(of(name, f"in the data of the group {name}", inventory.get_group_data(name)) for name in one.groups[::-1]),
+        of("all", "in the data of all hosts", inventory.get_data()),
+    ]
+
+
 def _host_data(one: Any) -> HostData:
     groups = tuple(str(group) for group in one.groups)
+    layers = _layers(one)
 
     def resolve(reference: str) -> SecretStr:
         return read_secret(reference, *_stored_secrets(groups))
@@ -90,6 +113,7 @@ def _host_data(one: Any) -> HostData:
         release=(lambda: _release(one.name)["VERSION_ID"]) if one.connected else (lambda: ""),
         connected=one.connected,
         arguments=frozenset(all_argument_meta),
+        origin=lambda key: origin.place(key, layers, ROOT),
     )
 
 
@@ -167,7 +191,7 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
             if not passed:
                 problems.append(f"{host.name}: {detail or refusal.name}")
     if problems:
-        stop(problems)
+        stop(with_origins(problems, [_host_data(one) for one in inventory]))
     return {component.name: change_for(component, place) for component in wanted}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 FORMS = "env:NAME, file:PATH or cmd:COMMAND"
+# A private key as it is kept in a file: the only value of several lines that is let through.
+PEM = re.compile(r"(-----BEGIN [A-Z0-9 ]+-----\n[^\r\0]+?\n-----END [A-Z0-9 ]+-----\s*)+")
 # A secret manager that waits for a person must not hang a run for ever.
 COMMAND_SECONDS = 60
 
@@ -89,11 +92,11 @@ def read_secret(reference: str, stored: Mapping[str, str], hint: str) -> SecretS
     """The value behind ``reference``.
 
     ``stored`` are values of the inventory's secrets file, asked after the environment; ``hint`` names that file.
-    Raises SecretError for a literal, an unknown form, and a missing or empty value.
+    Raises SecretError for a literal, an unknown form, a missing or empty value, and several lines that are not PEM.
     """
     value = _lookup(reference, stored, hint)
     if not value:
         raise SecretError(f"{reference} is empty")
-    if any(character in value for character in "\n\r\0"):
+    if any(character in value for character in "\n\r\0") and not PEM.fullmatch(value):
         raise SecretError(f"{reference} has more than one line; a secret is one line of text")
     return SecretStr(value)

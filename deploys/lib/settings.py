@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from deploys.lib.patterns import IP, worded, words_of
 from deploys.lib.secrets import SecretError
 
 S = TypeVar("S", bound="Settings")
@@ -55,17 +57,20 @@ def _resolve(value: object, info: ValidationInfo) -> SecretStr:
         raise ValueError(str(error)) from None
 
 
-Secret = Annotated[
+def _one_line(value: SecretStr) -> SecretStr:
+    # In a file of NAME=value lines, which is where most go, the rest would be lines of their own.
+    if "\n" in value.get_secret_value():
+        raise ValueError("has more than one line; a secret is one line of text")
+    return value
+
+
+# A secret that may have several lines, as a private key has.
+SecretText = Annotated[
     SecretStr,
     BeforeValidator(_resolve),
     WithJsonSchema({"type": "string", "format": "secret reference"}),
 ]
-
-
-# An address of the web, with no character that a shell or a unit file reads as anything but itself, whoever forgets
-# to quote it. `&` is allowed, for addresses with a signature: every command quotes them.
-URL = r"^https?://[^\s'\"\\`$;|<>()*]+$"
-URL_OR_FILE = r"^(https?://|file:///)[^\s'\"\\`$;|<>()*]+$"
+Secret = Annotated[SecretText, AfterValidator(_one_line)]
 
 
 def secret(reference: str, description: str) -> Any:
@@ -99,13 +104,13 @@ class HostSettings(Settings):
     )
     private_address: str | None = Field(
         None,
-        pattern=r"^[0-9a-fA-F.:]+$",
+        pattern=IP,
         description="IP address under which the other hosts reach this one. Default: `ssh_hostname`, when that is "
         "an IP address. Needed when the gateway is spread over several hosts.",
     )
     backup_root: str = Field(
         "/var/backups/portcullis",
-        pattern=r"^/[A-Za-z0-9_./-]+$",
+        pattern=worded(r"^/[A-Za-z0-9_./-]+$", "a whole path, of letters, digits and _ . / -"),
         description="Folder on the host for copies of what a run changes.",
     )
     extra_ca_certificates: list[str] = Field(
@@ -150,6 +155,8 @@ def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: 
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown setting{nearest(key.rpartition('.')[2], known)}"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and (words := words_of(error["ctx"]["pattern"])):
+        message = f"must be {words}"
     if secret or error["type"] == "missing":
         return f"{key}: {message}"
     return f"{key}: {message} (given: {error['input']!r})"

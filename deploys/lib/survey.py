@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deploys.lib.component import Component, Here, Member
+from deploys.lib.origin import located
 from deploys.lib.settings import HostSettings, Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
 from deploys.lib.sizing import PRESETS, HostPlan, Machine, SizingError, plan_host
 
@@ -17,7 +18,8 @@ class HostData:
     """One host as the inventory has it.
 
     ``measure`` asks the machine its size, ``connected`` says whether the run is on it anyway, and ``arguments`` are
-    pyinfra's own, such as ``_sudo``; None when they are not known.
+    pyinfra's own, such as ``_sudo``; None when they are not known. ``origin`` says where a key was set, as in
+    ``in group_data/all.py:7``.
     """
 
     name: str
@@ -29,6 +31,7 @@ class HostData:
     release: Callable[[], str] = lambda: ""
     connected: bool = True
     arguments: frozenset[str] | None = None
+    origin: Callable[[str], str] = lambda key: ""
 
 
 # A machine sold with 16 GB has 2 to 5 % less for its programs, which the reserve of the plan allows for.
@@ -104,6 +107,7 @@ def check_components(names: Iterable[str], components: Iterable[Component]) -> N
 
 def survey(hosts: Iterable[HostData], components: tuple[Component, ...]) -> tuple[Member, ...]:
     """Every host of the inventory as a member, or SettingsError with a line for every problem of every host."""
+    hosts = list(hosts)
     whose: dict[str, list[str]] = {}
     members: list[Member] = []
     classes: dict[str, type[Settings]] = {f"{c.name}_": c.settings for c in components}
@@ -125,15 +129,36 @@ def survey(hosts: Iterable[HostData], components: tuple[Component, ...]) -> tupl
         except SizingError as error:
             own.append(str(error))
         for problem in dict.fromkeys(own):
-            whose.setdefault(problem, []).append(host.name)
+            whose.setdefault(located(problem, host.origin), []).append(host.name)
     if whose:
         # One setting for all hosts is one mistake, not one per host.
         raise SettingsError(f"{', '.join(names)}: {problem}" for problem, names in whose.items())
     site = tuple(members)
     problems = _wiring_problems(site, components)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(with_origins(problems, hosts))
     return site
+
+
+def with_origins(problems: Iterable[str], hosts: Sequence[HostData]) -> list[str]:
+    """``problems``, each after the names of its hosts, with where the keys it names were set on these hosts.
+
+    A key that they do not have is one of another host, as the database's is to a gateway.
+    """
+
+    def complete(line: str) -> str:
+        names, colon, problem = line.partition(": ")
+        own = [host for host in hosts if host.name in names.split(", ")]
+
+        def where(key: str) -> str:
+            places = dict.fromkeys(place for host in own if (place := host.origin(key)))
+            if not places:
+                places = dict.fromkeys(place for host in hosts if (place := host.origin(key)))
+            return " and ".join(places)
+
+        return f"{names}{colon}{located(problem, where)}" if own else located(line, where)
+
+    return [complete(line) for line in problems]
 
 
 def _address_problems(spread: list[Member]) -> list[str]:

@@ -10,6 +10,7 @@ launch.py salt      ENVIRONMENT           exit 0 unless that database was encryp
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -70,6 +71,7 @@ def serve(arguments: list[str]) -> None:
 
     GracefulTimeout.default = int(os.environ.get("GRACEFUL_SHUTDOWN_TIMEOUT", "30"))
     note_finished_workers(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers")
+    write_spend_at_the_end()
     run_litellm(arguments)
 
 
@@ -93,6 +95,26 @@ def note_finished_workers(folder: Path) -> None:
             (folder / str(os.getpid())).write_text(began)
 
     LifespanOn.startup = startup_and_note  # type: ignore[method-assign]
+
+
+def write_spend_at_the_end() -> None:
+    """LiteLLM ends a worker without writing what it has collected of spend: every reload would lose some."""
+    from uvicorn.lifespan.on import LifespanOn
+
+    shutdown = LifespanOn.shutdown
+
+    async def write_and_shutdown(self: LifespanOn) -> None:
+        from litellm.proxy import proxy_server as proxy
+
+        if proxy.prisma_client is not None:
+            work = proxy.update_spend(proxy.prisma_client, proxy.db_writer_client, proxy.proxy_logging_obj)
+            try:
+                await asyncio.wait_for(work, 10)
+            except Exception as error:
+                print(f"portcullis: what was spent is not written: {type(error).__name__}", file=sys.stderr, flush=True)
+        await shutdown(self)
+
+    LifespanOn.shutdown = write_and_shutdown  # type: ignore[method-assign]
 
 
 def stored(environment: Path, name: str) -> str:
@@ -135,8 +157,7 @@ SALT_QUERY = (
 def salt(environment: Path) -> None:
     """Refuse a salt key that is not the database's: what it has stored would be unreadable."""
     own = hmac.digest(stored(environment, "LITELLM_SALT_KEY").encode(), SALT_LABEL, "sha256").hex()
-    row = asked(environment, SALT_QUERY)
-    if row and row[0] and row[0] != own:
+    if (row := asked(environment, SALT_QUERY)) and row[0] and row[0] != own:
         fail("litellm_salt_key: the database was encrypted with another salt key than the one offered")
 
 
@@ -149,20 +170,18 @@ def run_litellm(arguments: list[str]) -> None:
 
 # Variables that differ from one start or unit to another and say nothing about the configuration.
 PASSING = (
-    *("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_", "MEMORY_PRESSURE", "NOTIFY_", "WATCHDOG_"),
+    *("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_", "MEMORY_PRESSURE", "NOTIFY_", "WATCHDOG_", "MAINPID"),
     *("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "PROMETHEUS_MULTIPROC_DIR", "GRACEFUL_", "LITELLM_MIGRATION_DIR"),
     *("PRISMA_", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_", "PWD", "SHLVL", "_"),
 )
 
 
 def seal_of(config: Path) -> str:
-    """What the verdict on a configuration depends on: its text, the environment, this program, the installation.
-
-    Of secrets in the environment only this one digest of everything is kept.
-    """
+    """What the verdict on a configuration depends on: its text, the environment, this program, the installation."""
     variables = sorted(f"{name}={value}" for name, value in os.environ.items() if not name.startswith(PASSING))
     installation = str(Path(sys.prefix).resolve())
     parts = [config.read_bytes(), Path(__file__).read_bytes(), *(text.encode() for text in (installation, *variables))]
+    # Of secrets in the environment only this one digest of everything is kept.
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -176,11 +195,7 @@ def declared_models(config: Path) -> int:
     loaded = yaml.safe_load(config.read_text()) or {}
     names = [entry["model_name"] for entry in loaded.get("model_list") or []]
     aliases = ((loaded.get("router_settings") or {}).get("model_group_alias") or {}).values()
-    shown = [
-        one if isinstance(one, str) else one["model"]
-        for one in aliases
-        if isinstance(one, str) or not one.get("hidden")
-    ]
+    shown = [a if isinstance(a, str) else a["model"] for a in aliases if isinstance(a, str) or not a.get("hidden")]
     return len(names) + sum(names.count(target) for target in shown)
 
 
@@ -193,15 +208,12 @@ def validate(config: Path) -> None:
         return
     # It fails on a directory for metrics that only the service has; INFO and below would print the configuration.
     environment = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"} | {"LITELLM_LOG": "WARNING"}
-    command = [sys.executable, "-c", "from litellm import run_server; run_server()"]
-    done = subprocess.run(
-        [*command, "--config", str(config), "--validate_config"], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", "from litellm import run_server; run_server()", "--config", str(config)]
+    done = subprocess.run([*command, "--validate_config"], env=environment, capture_output=True, text=True)
     output = done.stdout + done.stderr
     if done.returncode:
         fail(f"LiteLLM refuses {config}: {reason(output)}")
-    ignored = re.findall(r"Key '([^']+)' is not a valid argument for Router", output)
-    if ignored:
+    if ignored := re.findall(r"Key '([^']+)' is not a valid argument for Router", output):
         fail(f"LiteLLM ignores these router_settings of {config}: {', '.join(sorted(set(ignored)))}")
     counted, models = re.search(r"config OK \((\d+) models?\)", output), declared_models(config)
     if not counted or int(counted.group(1)) != models:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components import redis
+from deploys.components import redis, redis_tls
 from deploys.components.redis import RedisSettings
 from tests.host.support import Server
 
@@ -12,8 +12,8 @@ def cli(server: Server, *commands: str, user: str = "litellm") -> list[str]:
     s: RedisSettings = server.here.settings(RedisSettings)
     password = (s.password if user == "litellm" else s.health_password).get_secret_value()
     lines = "\n".join((f"AUTH {user} {password}", *commands))
-    address = redis.bind(server.here)[0]
-    return server.out(f"redis-cli -h {address} -p {s.port} <<'COMMANDS'\n{lines}\nCOMMANDS").splitlines()[1:]
+    ask = redis.cli(server.here, redis_tls.options(s))
+    return server.out(f"{ask} <<'COMMANDS'\n{lines}\nCOMMANDS").splitlines()[1:]
 
 
 def test_answers_both_users(redis_server: Server) -> None:
@@ -23,7 +23,7 @@ def test_answers_both_users(redis_server: Server) -> None:
 
 def test_refuses_a_client_without_a_password(redis_server: Server) -> None:
     s: RedisSettings = redis_server.here.settings(RedisSettings)
-    answer = redis_server.out(f"redis-cli -h {redis.bind(redis_server.here)[0]} -p {s.port} GET x 2>&1 || true")
+    answer = redis_server.out(f"{redis.cli(redis_server.here, redis_tls.options(s))} GET x 2>&1 || true")
     assert "NOAUTH" in answer
 
 

@@ -40,6 +40,20 @@ VARIED = {
         "_ss = {'ss -Hltnp': ['LISTEN 0 511 0.0.0.0:6379 0.0.0.0:* users:((\"valkey-server\",pid=7,fd=6))']}\n"
         "redis = [(name, {**data, 'fake_responses': {**_ss, **_answers}}) for name, data in redis]\n"
     ),
+    # Settings from every place that there is: beside the inventory, in it, and in files of --group-data.
+    "placed/fake": (
+        "from inventories.fake import litellm, ollama, postgres\n"
+        "from inventories.fake import redis as _redis\n"
+        "_wrong = {\n"
+        "    'redis_port': 70000,\n"
+        "}\n"
+        "redis = [(name, {**data, **_wrong}) for name, data in _redis]\n"
+        "postgres = (postgres, {\n"
+        "    'postgres_port': '5432',\n"
+        "})\n"
+    ),
+    "placed/group_data/litellm": "litellm_port = 'beaten'\nlitellm_models = [\n    {'modle': 'x'},\n]\n",
+    "placed/more/litellm": "\n\nlitellm_port = 0\n",
     "gateway-fails": (
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
         "_bad = {'cat /var/lib/portcullis/switched/litellm.': {'success': False, 'stderr': 'not ready'}}\n"
@@ -79,7 +93,14 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             site, "-y", "--config", str(root / "config.py"), inventory=fake, cwd=folder
         ),
         "wrong": lambda: pyinfra(
-            SITE, "-y", "--debug", *(word for one in wrong for word in ("--data", one)), REDIS_HEALTH_PASSWORD=None
+            SITE,
+            "-y",
+            "--debug",
+            "--group-data",
+            str(folder / "placed" / "more"),
+            *(word for one in wrong for word in ("--data", one)),
+            inventory=folder / "placed" / "fake.py",
+            REDIS_HEALTH_PASSWORD=None,
         ),
         "no redis": on("no-redis", SITE, "-y", "--debug"),
         "old debian": on("old-debian", SITE, "-y", "--debug"),
@@ -94,7 +115,9 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
     folder = tmp_path_factory.mktemp("inventories")
     for name, text in VARIED.items():
-        (folder / f"{name}.py").write_text(text)
+        path = folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     with ThreadPoolExecutor(3) as pool:
         yield {name: pool.submit(run) for name, run in cases(folder).items()}
 

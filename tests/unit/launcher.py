@@ -33,10 +33,23 @@ def run_server():
     from uvicorn.lifespan.on import LifespanOn
     found["grace"] = GracefulTimeout.default
     found["schemas"] = check_migration.check_prisma_schema_diff("postgresql://u:secret@h/d")
-    asyncio.run(LifespanOn(os.environ.get("FAILS") == "1").startup())
+    lifespan = LifespanOn(os.environ.get("FAILS") == "1")
+    asyncio.run(lifespan.startup())
+    asyncio.run(lifespan.shutdown())
+    from litellm.proxy import proxy_server
+    found["ended"] = proxy_server.done
     print(json.dumps(found))
 """,
     "litellm/proxy/__init__.py": "",
+    "litellm/proxy/proxy_server.py": """
+import os
+prisma_client, db_writer_client, proxy_logging_obj = os.environ.get("DATABASE"), "writer", "log"
+done = []
+async def update_spend(*what):
+    done.append(["spend", *what])
+    if prisma_client == "away":
+        raise OSError
+""",
     "litellm/proxy/db/__init__.py": "",
     "litellm/proxy/db/check_migration.py": """
 def check_prisma_schema_diff(db_url=None):
@@ -52,6 +65,9 @@ class LifespanOn:
         self.should_exit = should_exit
     async def startup(self):
         pass
+    async def shutdown(self):
+        from litellm.proxy import proxy_server
+        proxy_server.done.append(["end"])
 """,
 }
 START = """

@@ -44,6 +44,11 @@ reload*) cp -a "$ETC/users.conf" "$FAKE/running/"; now >"$FAKE/moved" ;;
 esac
 """
 
+# No power is lost here, and the real one waits for everything that the whole machine has yet to write.
+SYNC = r"""#!/bin/sh
+[ "$1" = -f ] && [ -e "$2" ]
+"""
+
 # Ends the whole run before its Nth call of a program that changes something: as a host that loses its power would.
 KILLER = r"""#!/bin/sh
 PATH=$FAKE/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -79,7 +84,9 @@ class Sandbox:
             assert sum(text.count(place) for text in texts.values()) == 1, place
             texts = {name: text.replace(place, inside) for name, text in texts.items()}
         self.program = root / "transact"
-        scripts = {self.fake / "bin" / "systemctl": SYSTEMCTL} | {root / name: text for name, text in texts.items()}
+        scripts = {self.fake / "bin" / "systemctl": SYSTEMCTL, self.fake / "bin" / "sync": SYNC} | {
+            root / name: text for name, text in texts.items()
+        }
         scripts |= {self.fake / "killers" / name: KILLER for name in CHANGING}
         for path, script in scripts.items():
             path.write_text(script)

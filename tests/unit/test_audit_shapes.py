@@ -28,8 +28,16 @@ def found(text: str, folder: Path) -> dict[str, list[str]]:
     ("text", "rule", "detail"),
     [
         ("litellm_settings: [{drop_params: true}]\n", "K06", "P0 litellm_settings is a list; LiteLLM needs a mapping"),
-        ("router_settings: text\n", "K06", "P0 router_settings is a text; LiteLLM needs a mapping"),
-        ("general_settings:\n- a: 1\n", "K06", "P0 general_settings is a list; LiteLLM needs a mapping"),
+        (
+            "router_settings: text\n",
+            "K06",
+            "P1 router_settings is a text; LiteLLM needs a mapping and ignores it without a word",
+        ),
+        (
+            "general_settings:\n- a: 1\n",
+            "K06",
+            "P0 general_settings is a list; LiteLLM needs a mapping and does not start with this",
+        ),
         ("model_list: {a: {model: openai/a}}\n", "K06", "P0 model_list is a mapping; LiteLLM needs a list"),
         ("environment_variables: [A=b]\n", "K06", "P0 environment_variables is a list; LiteLLM needs a mapping"),
         ("model_list: [openai/a]\n", "K06", "P0 an entry of model_list is a text; LiteLLM needs a mapping"),

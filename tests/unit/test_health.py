@@ -9,11 +9,12 @@ import pytest
 from portcullis_health.__main__ import main
 
 from deploys.components.health import HEALTH
-from tests.unit import golden, site
+from tests.unit import certificates, golden, site
 
 
-def test_rendered_files(pytestconfig: pytest.Config) -> None:
-    golden.check(HEALTH, pytestconfig)
+def test_rendered_files(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    tls = golden.rendered(HEALTH, site.single(**certificates.settings(tmp_path, ["127.0.0.1"])))
+    golden.check(HEALTH, pytestconfig, {"etc__portcullis__health.json.tls": tls["etc__portcullis__health.json"]})
 
 
 @pytest.mark.parametrize("spread", [False, True])

@@ -112,6 +112,12 @@ def test_a_worker_notes_that_it_finished_starting_and_one_that_failed_does_not(f
     assert list(notes.iterdir()) == [], "what was noted by the start before is gone too"
 
 
+@pytest.mark.parametrize("database", ["there", "away"])
+def test_a_worker_that_ends_writes_the_spend_it_has_collected_before(fakes: Path, database: str) -> None:
+    assert served(fakes, DATABASE=database)["ended"] == [["spend", database, "writer", "log"], ["end"]]
+    assert served(fakes)["ended"] == [["end"]], "no database, nothing to write"
+
+
 @pytest.mark.parametrize("arguments", [[], ["validate"], ["migrate"], ["start", "x"]])
 def test_a_wrong_call_says_how_it_is_called(fakes: Path, arguments: list[str]) -> None:
     done = started(fakes, *arguments)

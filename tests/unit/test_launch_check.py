@@ -74,6 +74,15 @@ def test_another_installation_or_launcher_asks_again(
     assert launch.seal_of(config) != first
 
 
+def test_a_reload_does_not_ask_again_what_the_start_has_asked(
+    launch: ModuleType, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd tells ExecReload the main process, and ExecStartPre not: each would undo the other's stamp."""
+    at_start = launch.seal_of(config)
+    monkeypatch.setenv("MAINPID", "4711")
+    assert launch.seal_of(config) == at_start
+
+
 @pytest.mark.parametrize(
     ("output", "status", "sentence"),
     [

@@ -22,7 +22,7 @@ from deploys.lib.component import Here
 from deploys.lib.render import quote_env
 from deploys.lib.settings import SettingsError
 from deploys.lib.sizing import Machine
-from tests.unit import golden, site
+from tests.unit import certificates, golden, site
 
 
 def refused(**data: Any) -> str:
@@ -32,10 +32,16 @@ def refused(**data: Any) -> str:
     return problem.removeprefix("gateway.example.org: ")
 
 
-def test_rendered_files_and_scripts(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendered_files_and_scripts(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(litellm_install, "npm_files", lambda: "(package.json and package-lock.json)\n")
     scripts = litellm_install.scripts(site.single().settings(LitellmSettings), "/opt/litellm/FOLDER")
     own = {"prisma.sh": scripts["prisma"], "venv.sh": scripts["venv"].partition("# Managed")[2]}
+    # What differs when Redis speaks TLS.
+    here = site.single(**certificates.settings(tmp_path, ["127.0.0.1"]))
+    tls = golden.rendered(LITELLM, here)
+    own |= {f"{name}.tls": tls[name] for name in ("etc__litellm__config.yaml", "etc__litellm__.env")}
     golden.check(LITELLM, pytestconfig, own)
 
 

@@ -212,7 +212,7 @@ def test_keys_and_teams_that_contradict_each_other_are_refused(data: dict[str, A
         ({"value": KEYS["env:APP_KEY"]}, "is not a reference such as env:NAME"),
         (
             {"value": "env:APP_KEY", "duration": "90"},
-            r"String should match pattern '^[1-9]\d*(s|m|h|d|w|mo)$' (given: '90')",
+            "must be a whole number above 0 and a unit, s, m, h, d, w or mo, such as 30d (given: '90')",
         ),
         ({"value": "env:APP_KEY", "budget_duration": "1d"}, "budget_duration without max_budget limits nothing"),
     ],

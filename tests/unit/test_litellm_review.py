@@ -79,7 +79,7 @@ def test_another_name_of_a_group_is_a_name(name: str, sentence: str) -> None:
 
 
 SHOWN = "has a user name or a password in it (@); give what it asks for as"
-DURATION = r"String should match pattern '^[1-9]\d*[dhm]$' (given: '0d')"
+DURATION = "must be a whole number above 0 and a unit, d, h or m, such as 30d (given: '0d')"
 MODEL = "{'name': 'gpt-4o', 'provider': 'openai', 'model': 'gpt-4o', 'api_key': 'env:OPENAI_API_KEY'}"
 
 
@@ -191,6 +191,8 @@ CACHE = "a litellm_cache_mode other than off"
         ("alerting_threshold", 200, {}, ALERTS),
         ("otel_sample_ratio", 0.5, {}, "litellm_otel_endpoint, to which traces go"),
         ("max_requests", 2000, {}, "litellm_recycle = 'max_requests'"),
+        ("recycle_calendar", "Mon *-*-* 03:00:00", {"recycle": "off"}, "litellm_recycle = 'timer'"),
+        ("cache_namespace", "mine", {"cache_mode": "off"}, CACHE),
         ("cache_ttl", 60, {"cache_mode": "off"}, CACHE),
         ("cache_call_types", ["arerank"], {"cache_mode": "off"}, CACHE),
         ("cache_max_messages", 9, {"cache_mode": "off"}, CACHE),
@@ -210,11 +212,15 @@ def test_every_setting_of_the_table_is_accepted_with_what_it_needs() -> None:
     given: dict[str, Any] = {
         **{"alert_webhook": "env:HOOK", "alert_types": ["llm_too_slow"], "alerting_threshold": 200},
         **{"otel_endpoint": "http://collector.example.org:4318", "otel_sample_ratio": 0.5},
+        **{"forward_traceparent": True},
         **{"recycle": "max_requests", "max_requests": 2000},
         **{"cache_ttl": 60, "cache_call_types": ["arerank"], "cache_max_messages": 9, "error_logs": True},
+        **{"cache_namespace": "mine"},
         **{"tag_routing": True, "models": [{**PAID, "tags": ["x"]}]},
     }
-    assert {name for name, _, _ in effects.NEEDS} <= set(given)
+    # The one that does not go together with another of them.
+    assert {name for name, _, _ in effects.NEEDS} - {"recycle_calendar"} <= set(given)
+    assert wrong(recycle_calendar="Mon *-*-* 03:00:00") == []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(site.SECRETS, "HOOK", "https://alerts.example.org/in")
         made = litellm_config.config(site.single(**{f"litellm_{key}": value for key, value in given.items()}))

@@ -32,8 +32,8 @@ from tests.unit.test_litellm_reliability import GROUPS, ROUTER_ARGUMENTS, compil
         (
             {"allowed_fails_policy": dict.fromkeys(ALLOWED_FAILS_NAMES[:-2], 3)},
             "litellm_allowed_fails_policy: lacks BadGatewayErrorAllowedFails, NotFoundErrorAllowedFails: one entry "
-            "makes LiteLLM count every error, and those without an entry may happen 3 times only; name all nine, or "
-            "none",
+            "makes LiteLLM count every error, and those without an entry may happen 3 times only; name all of "
+            "them, or none",
         ),
         ({"fallbacks": {"small": []}}, "litellm_fallbacks: 'small' has an empty list; leave it out"),
         (
@@ -59,18 +59,35 @@ def test_a_chain_longer_than_litellm_follows_is_refused() -> None:
     groups = {f"g{number}": Group("chat") for number in range(8)}
     long = make(fallbacks={f"g{number}": [f"g{number + 1}"] for number in range(7)})
     assert reliability.problems(long, groups) == [
-        "litellm_fallbacks: g0 -> g1 -> g2 -> g3 -> g4 -> g5 -> g6 -> g7 takes 7 steps and LiteLLM takes 5; give 'g0' "
-        "a list of groups instead"
+        "litellm_fallbacks: g0 -> g1 -> g2 -> g3 -> g4 -> g5 -> g6 -> g7 takes 7 steps and LiteLLM takes 5; let the "
+        "list of 'g0' name all of them, and they are all asked"
     ]
     assert reliability.problems(make(fallbacks={"g0": [f"g{number}" for number in range(1, 8)]}), groups) == []
 
 
 def test_many_groups_that_fall_back_on_all_later_ones_are_judged_at_once() -> None:
+    # The router of 1.106.2 was seen to ask every group of such a list: it counts steps, not groups.
     names = [f"g{number:02}" for number in range(40)]
-    groups = {name: Group("chat") for name in names}
-    s = make(fallbacks={name: names[place + 1 :] for place, name in enumerate(names[:-1])})
-    (problem,) = reliability.problems(s, groups)
+    groups = {name: Group("chat", deployments=2) for name in names}
+    every = {name: names[place + 1 :] for place, name in enumerate(names[:-1])}
+    assert reliability.problems(make(fallbacks=every), groups) == []
+    (problem,) = reliability.problems(make(fallbacks={**every, "g00": names[1:-1]}), groups)
     assert "takes 39 steps" in problem
+    # What a group says for one kind of error is not what it says for another.
+    own = make(fallbacks={**every, "g00": ["g01"]}, content_policy_fallbacks={"g00": names[1:]})
+    (problem,) = reliability.problems(own, groups)
+    assert problem.startswith("litellm_fallbacks: g00 -> g01 -> ")
+
+
+@pytest.mark.parametrize("number", [5, 6, 12])
+def test_a_default_list_may_be_as_long_as_one_likes(number: int) -> None:
+    names = [f"g{each}" for each in range(number)]
+    groups = {name: Group("chat", context_window=1000 + place) for place, name in enumerate(names)}
+    assert reliability.problems(make(default_fallbacks=names), groups) == []
+    assert reliability.problems(make(default_fallbacks=names[1:]), groups) == []
+    assert (
+        reliability.problems(make(default_fallbacks=names, context_window_fallbacks={"g0": names[-1:]}), groups) == []
+    )
 
 
 def test_policies_reach_the_router() -> None:

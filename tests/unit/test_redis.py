@@ -13,11 +13,12 @@ import pytest
 from deploys.components import redis, redis_extra, redis_foreign
 from deploys.components.redis import REDIS
 from deploys.lib.settings import SettingsError
-from tests.unit import golden, site
+from tests.unit import certificates, golden, site
 
 
-def test_rendered_files(pytestconfig: pytest.Config) -> None:
-    golden.check(REDIS, pytestconfig)
+def test_rendered_files(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    secured = conf(**certificates.settings(tmp_path, ["127.0.0.1"]))
+    golden.check(REDIS, pytestconfig, {"etc__redis__redis.conf.tls": secured})
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-random", "volatile-ttl"])
@@ -36,6 +37,7 @@ def test_policies_that_drop_what_must_stay_are_refused(policy: str) -> None:
         ("  MAXMEMORY 8gb", "maxmemory is not for these lines; use redis_maxmemory_mb"),
         ("bind 0.0.0.0", "bind is not for these lines; use redis_bind"),
         ("port\t22", "port is not for these lines; use redis_port"),
+        ("tls-port 6380", "tls-port is not for these lines; use redis_tls and what belongs to it"),
         ("save 60 1", "save is not for these lines; use redis_persistence"),
         ("aclfile /tmp/users", "aclfile is not for these lines; use redis_password and redis_health_password"),
         ("include /etc/redis/more.conf", "include is not for these lines; what another file sets cannot be checked"),
@@ -50,8 +52,9 @@ def test_extra_lines_cannot_undo_the_plan(line: str, instead: str) -> None:
     assert problem.startswith(f"gateway.example.org: redis_extra_config: {instead}")
 
 
-def test_every_line_of_the_template_is_kept_or_a_matter_of_taste() -> None:
+def test_every_line_of_the_template_is_kept_or_a_matter_of_taste(tmp_path: Path) -> None:
     texts = [conf(redis_persistence=kind) for kind in ("rdb", "aof", "none")]
+    texts.append(conf(**certificates.settings(tmp_path, ["127.0.0.1"])))
     written = {line.split()[0] for text in texts for line in text.splitlines() if line and not line.startswith("#")}
     assert written - set(redis_extra.KEPT) == redis_extra.TASTE and not set(redis_extra.KEPT) & redis_extra.TASTE
 
@@ -231,11 +234,7 @@ def test_a_redis_of_ours_or_an_empty_one_is_taken(conf: str | None, more: dict[s
         ("changed", {"answer": "NOAUTH Authentication required.\n"}, "which answers: NOAUTH Authentication required."),
         ("the package", {"answer": "LOADING Redis is loading the dataset in memory\n"}, "which answers: LOADING"),
         ("changed", {"answer": ""}, "which does not answer"),
-        (
-            "the package",
-            {"answer": EMPTY + "db0:keys=3,expires=0,avg_ttl=0\r\ndb5:keys=4,expires=0\r\n"},
-            "with 7 keys",
-        ),
+        ("the package", {"answer": f"{EMPTY}db0:keys=3,expires=0\r\ndb5:keys=4,expires=0\r\n"}, "with 7 keys"),
         ("changed", {"answer": GONE}, "is not the package's"),
         ("changed", {"answer": GONE, "status": "config-files"}, "is not the package's"),
         ("the package", {"answer": GONE, "rdb": "12"}, "with data in "),

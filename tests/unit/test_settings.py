@@ -163,7 +163,7 @@ def test_auto_asks_the_machine() -> None:
         ("/var/lib", "is a folder that others use too"),
         ("/var/backups/", "is a folder that others use too"),
         ("/srv", "is a folder that others use too"),
-        ("/", "String should match pattern"),
+        ("/", "must be a whole path, of letters, digits and _ . / -"),
         ("/etc", "is in a folder of the system's own"),
         ("/usr/local/backups", "is in a folder of the system's own"),
         ("/run/backups", "is in a folder of the system's own"),

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from deploys.lib.transaction import Change
 from tests.unit.sandbox import UNIT, Sandbox
+from tests.unit.test_transact_units import swapped, units, version, with_timers
 
 # `make test` cuts off at every step; `make check`, which must be quick, at every fourth.
 STRIDE = 1 if os.environ.get("PORTCULLIS_THOROUGH") else 4
+# Of a part of a run, which has fewer.
+EVERY = 1 if STRIDE == 1 else 2
 
 
 def start(box: Sandbox) -> Change:
@@ -107,7 +110,7 @@ def test_a_run_that_is_killed_while_it_puts_back_is_finished_by_the_next(tmp_pat
     refused = f"cat {box.fake}/count >{box.fake}/at_check; exit 1"
     assert box.run(change(box, check=refused), kill_before=-1).code == 1
     begin = int((box.fake / "at_check").read_text())
-    for step in itertools.count(begin + 1):
+    for step in itertools.count(begin + 1, EVERY):
         restore(box, base)
         done = box.run(change(box, check=refused), kill_before=step)
         if done.code == 1:
@@ -126,7 +129,7 @@ def test_a_service_that_was_restarted_before_the_kill_runs_with_what_the_next_ru
     count = f"cat {box.fake}/count >{box.fake}/at_ready; exit 1"
     assert box.run(change(box, ready=count), kill_before=-1).code == 1
     begin = int((box.fake / "at_ready").read_text())
-    for step in itertools.count(begin + 1):
+    for step in itertools.count(begin + 1, EVERY):
         restore(box, base)
         if box.run(change(box, "bad", ready="exit 1"), kill_before=step).code == 1:
             break
@@ -134,6 +137,20 @@ def test_a_service_that_was_restarted_before_the_kill_runs_with_what_the_next_ru
         assert box.running() == "one\n", f"step {step}: the file is the earlier one, and the service has the other"
         at_rest(box)
     assert step - begin > 6
+
+
+def test_units_go_back_to_before_the_first_of_two_runs_that_failed(tmp_path: Path) -> None:
+    box = with_timers(tmp_path)
+    before, killed = units(box), 0
+    for step in itertools.count(1, STRIDE):
+        done = box.run(swapped(box, "two", ready="exit 1"), kill_before=step)
+        if done.code != -9:
+            break
+        killed += 1
+        again = box.run(version(box, "dies", check="exit 1"), "R2")
+        assert again.code == 1 and units(box) == before, f"step {step}: {again.sentence}"
+        assert (box.etc / "main.conf").read_text() == "one\n"
+    assert killed > 25 // STRIDE
 
 
 def test_copies_in_another_folder_than_the_present_one_are_still_found(tmp_path: Path) -> None:

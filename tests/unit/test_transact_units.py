@@ -17,10 +17,9 @@ from tests.unit.sandbox import UNIT, Sandbox
 TIMERS = ("wanted.timer", "unwanted.timer")
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Sandbox:
+def with_timers(root: Path) -> Sandbox:
     """A host with the first version, one timer that is off and one that is on."""
-    made = Sandbox(tmp_path)
+    made = Sandbox(root)
     assert made.run(version(made, "one"), "R0").code == 0
     for timer in TIMERS:
         (made.units / timer).write_text("timer\n")
@@ -29,6 +28,11 @@ def box(tmp_path: Path) -> Sandbox:
     turn(made, "unwanted.timer", True)
     made.calls()
     return made
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    return with_timers(tmp_path)
 
 
 def version(box: Sandbox, main: str, **more: object) -> Change:
@@ -82,19 +86,6 @@ def test_a_version_that_serves_keeps_its_units(box: Sandbox) -> None:
         "wanted.timer": (True, "active"),
         "unwanted.timer": (False, "inactive"),
     }
-
-
-def test_units_go_back_to_before_the_first_of_two_runs_that_failed(box: Sandbox) -> None:
-    before, step = units(box), 0
-    while True:
-        step += 1
-        done = box.run(swapped(box, "two", ready="exit 1"), kill_before=step)
-        if done.code != -9:
-            break
-        again = box.run(version(box, "dies", check="exit 1"), "R2")
-        assert again.code == 1 and units(box) == before, f"step {step}: {again.sentence}"
-        assert (box.etc / "main.conf").read_text() == "one\n"
-    assert step > 10
 
 
 def test_a_backup_folder_that_was_there_is_not_closed_to_others(box: Sandbox, tmp_path: Path) -> None:

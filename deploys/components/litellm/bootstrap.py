@@ -12,15 +12,19 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 
 from deploys.components.litellm.routing import unknown
 from deploys.lib.checks import weakness
+from deploys.lib.patterns import worded
 from deploys.lib.settings import Secret, Settings
 from deploys.lib.transaction import TOOLS
 
 BOOTSTRAP = f"{TOOLS}/litellm-bootstrap.py"
 # As LiteLLM's duration_in_seconds reads them. It also takes a number without a unit, as seconds, which nobody means.
-DURATION = r"^[1-9]\d*(s|m|h|d|w|mo)$"
+DURATION = worded(r"^[1-9]\d*(s|m|h|d|w|mo)$", "a whole number above 0 and a unit, s, m, h, d, w or mo, such as 30d")
 # Names LiteLLM knows in lists of models beside those of models.
 SPECIAL_MODELS = ("all-proxy-models", "all-team-models", "no-default-models")
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME = worded(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "up to 64 letters, digits and . _ -, beginning with a letter or a digit"
+)
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 class Limits(Settings):

@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from deploys.components.litellm import provider_rules as rules
 from deploys.components.litellm.providers import Mode, Name, default_mode
-from deploys.lib.settings import URL, Secret, Settings
+from deploys.lib.patterns import URL, worded
+from deploys.lib.settings import Secret, Settings
 
 Seconds = Annotated[int, Field(ge=1, le=6000)]
 Count = Annotated[int, Field(ge=1)]
@@ -33,7 +34,10 @@ class ModelEntry(Settings):
         None, validate_default=True, description="What the model does. Default: what its provider does first."
     )
     model: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$",
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$",
+            "up to 256 letters, digits and . _ : / @ + -, beginning with a letter or a digit",
+        ),
         description="The provider's own name of the model, without LiteLLM's prefix. For Azure, the deployment's.",
     )
     api_base: str | None = Field(
@@ -50,13 +54,15 @@ class ModelEntry(Settings):
     api_version: str | None = Field(
         None,
         validate_default=True,
-        pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$",
+        pattern=worded(r"^\d{4}-\d{2}-\d{2}(-preview)?$", "a date such as 2024-10-21, with -preview if need be"),
         description="Version of Azure's API, a date.",
     )
     base_model: str | None = Field(
         None,
         validate_default=True,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", "letters, digits and . _ : / -, beginning with a letter or a digit"
+        ),
         description="The model behind an Azure deployment as LiteLLM's table of prices has it.",
     )
     keep_alive: str | int | None = Field(
@@ -78,7 +84,7 @@ class ModelEntry(Settings):
     order: Count | None = Field(
         None, description="Entries with a lower number are asked first, others when those fail."
     )
-    tags: list[Annotated[str, Field(pattern=r"^[\w.:/-]+$")]] = Field(
+    tags: list[Annotated[str, Field(pattern=worded(r"^[\w.:/-]+$", "letters, digits and _ . : / -"))]] = Field(
         default_factory=list,
         description="Added to a request's own tags, for spend; with `litellm_tag_routing` requests choose by them.",
     )
@@ -94,7 +100,10 @@ class ModelEntry(Settings):
     health_check_timeout: Seconds | None = Field(None, description="Seconds a health check may take. LiteLLM's: 60.")
     id: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        pattern=worded(
+            r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+            "up to 128 letters, digits and . _ -, beginning with a letter or a digit",
+        ),
         description="Name of the deployment in metrics and logs. Default: made of name, provider and address.",
     )
 

@@ -9,7 +9,15 @@ from pydantic import SecretStr
 from deploys import operations
 from deploys.components.litellm import bootstrap, metrics
 from deploys.components.litellm import timers as probing
-from deploys.components.litellm.config import SELFTEST, config, config_problems, environment, modes
+from deploys.components.litellm.config import (
+    SELFTEST,
+    config,
+    config_problems,
+    environment,
+    modes,
+    redis_check,
+    redis_files,
+)
 from deploys.components.litellm.install import ROOT, install, version_folder
 from deploys.components.litellm.probes import (
     CONFIG,
@@ -70,6 +78,7 @@ def config_files(here: Here) -> list[ConfigFile]:
             group="root",
             secret=True,
         ),
+        *redis_files(here),
         unit("litellm.service", workers=workers_on(here.member), memory_mb=share),
         unit("litellm-check.service", effect="none", folder=version_folder(here)),
         unit("litellm-migrate.service", effect="none", folder=version_folder(here)),
@@ -128,6 +137,7 @@ def check(here: Here) -> list[str]:
     return [
         f"systemd-analyze calendar {calendar} >/dev/null 2>&1 || "
         f"{{ echo litellm_recycle_calendar: {calendar} is not a time of systemd; see systemd.time; exit 1; }}",
+        *redis_check(here),
         # Before anything is started with it; the file is in place by now, and put back when this says no.
         f"{version_folder(here)}/venv/bin/python {LAUNCH} salt {ENVIRONMENT}",
         oneshot("litellm-check.service", "the gateway's configuration was refused"),

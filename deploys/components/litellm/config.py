@@ -8,14 +8,16 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from deploys.components import redis_tls
 from deploys.components.base import authorities
 from deploys.components.litellm import bootstrap, effects, observability, reliability, state, timers
 from deploys.components.litellm import model_list as litellm_model_list
 from deploys.components.litellm.catalogue import ModelEntry
 from deploys.components.litellm.known import unknown_to
-from deploys.components.litellm.model_list import Defaults, compiled
+from deploys.components.litellm.model_list import BY_PRICE, Defaults, compiled
 from deploys.components.litellm.provider_rules import SELFTEST as SELFTEST
 from deploys.components.litellm.providers import PROVIDERS
+from deploys.components.litellm.retries import own_limits
 from deploys.components.litellm.routing import Group, resolve
 from deploys.components.litellm.settings import LitellmSettings, entry_timeout_problems
 from deploys.components.ollama import base_url, context_length
@@ -23,7 +25,7 @@ from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
-from deploys.lib.component import Here
+from deploys.lib.component import ConfigFile, Here
 
 
 def public_name(model: str) -> str:
@@ -54,7 +56,8 @@ def own_entries(here: Here) -> list[tuple[str, ModelEntry]]:
 
 def defaults(s: LitellmSettings) -> Defaults:
     """What entries that say nothing get."""
-    return Defaults(s.request_timeout, s.stream_timeout, s.max_parallel_requests)
+    by_price = s.routing_strategy == BY_PRICE
+    return Defaults(s.request_timeout, s.stream_timeout, s.max_parallel_requests, by_price)
 
 
 def model_list(here: Here) -> list[dict[str, Any]]:
@@ -94,6 +97,30 @@ def groups(here: Here) -> dict[str, Group]:
     return found
 
 
+def redis_settings(here: Here) -> RedisSettings:
+    """The settings of the Redis that the gateways share."""
+    found = here.of("redis")[0].settings["redis"]
+    assert isinstance(found, RedisSettings)
+    return found
+
+
+def redis_authority(here: Here) -> str:
+    """The file with what must be above Redis' certificate; empty where it is reached without TLS."""
+    return redis_tls.GATEWAY_AUTHORITY if redis_settings(here).tls else ""
+
+
+def redis_files(here: Here) -> list[ConfigFile]:
+    """That file, when there is one."""
+    path = redis_authority(here)
+    return [redis_tls.authority(redis_settings(here), path)] if path else []
+
+
+def redis_check(here: Here) -> list[str]:
+    """With TLS, whether Redis answers this host as the new configuration will ask it."""
+    s = redis_settings(here)
+    return [redis_tls.check(s, here.reach(here.of("redis")[0]))] if s.tls else []
+
+
 def config(here: Here) -> dict[str, Any]:
     """The whole config.yaml. Every key is one the installed LiteLLM reads; a key it ignores would be a defect."""
     s: LitellmSettings = here.settings(LitellmSettings)
@@ -105,12 +132,12 @@ def config(here: Here) -> dict[str, Any]:
             # A model with llama3 in its name would fetch a tokenizer from a hub: half a minute where there is none.
             "disable_hf_tokenizer_download": True,
             **observability.litellm_settings_part(s),
-            **state.litellm_settings_part(s),
+            **state.litellm_settings_part(s, redis_authority(here)),
         },
         "router_settings": reliability.router_settings(s, groups(here)),
         "general_settings": {
             "master_key": "os.environ/LITELLM_MASTER_KEY",
-            **state.general_settings_part(s, gateways=len(here.of("litellm"))),
+            **state.general_settings_part(s, len(here.of("litellm")), redis_authority(here)),
             "store_model_in_db": False,
             **reliability.general_settings_part(s),
             **observability.general_settings_part(s),
@@ -124,8 +151,6 @@ def config_problems(here: Here) -> list[str]:
     """What is wrong between the settings of the gateway, each sentence under its key."""
     s: LitellmSettings = here.settings(LitellmSettings)
     known = groups(here)
-    redis = here.of("redis")[0].settings["redis"]
-    assert isinstance(redis, RedisSettings)
     found = [
         *litellm_model_list.problems(
             s.models,
@@ -133,10 +158,12 @@ def config_problems(here: Here) -> list[str]:
             own_names=[SELFTEST],
             own_ids=[SELFTEST, *(name for name, _ in own_entries(here))],
             strategy=s.routing_strategy,
-            enforced=("rpm", "tpm") if s.enforce_model_rate_limits else ("rpm",) if s.enable_pre_call_checks else (),
+            enforced=("rpm", "tpm") if own_limits(s) else ("rpm",) if s.enable_pre_call_checks else (),
         ),
         *reliability.problems(s, known),
-        *state.problems(s, s.listen, gateways=len(here.of("litellm")), redis_persistence=redis.persistence),
+        *state.problems(
+            s, s.listen, gateways=len(here.of("litellm")), redis_persistence=redis_settings(here).persistence
+        ),
         *observability.problems(s, s.port, s.request_timeout),
         *timers.problems(s, modes(here)),
         *bootstrap.problems(s, modes(here), s.master_key),
@@ -158,8 +185,8 @@ def environment(here: Here) -> dict[str, str | SecretStr]:
     """Variables of the environment file; the secret ones are revealed by the template that writes it."""
     s: LitellmSettings = here.settings(LitellmSettings)
     database, redis = here.of("postgres")[0], here.of("redis")[0]
-    d, r = database.settings["postgres"], redis.settings["redis"]
-    assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
+    d, r = database.settings["postgres"], redis_settings(here)
+    assert isinstance(d, PostgresSettings)
     host = here.reach(database)
     host = f"[{host}]" if ":" in host else host
     password = quote(d.password.get_secret_value(), safe="")
@@ -171,6 +198,7 @@ def environment(here: Here) -> dict[str, str | SecretStr]:
         "REDIS_PORT": str(r.port),
         "REDIS_USERNAME": "litellm",
         "REDIS_PASSWORD": r.password,
+        **state.environment_part(redis_authority(here)),
         # After five failures LiteLLM leaves Redis alone for a minute: limits would not hold for long after its restart.
         "REDIS_CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "5",
         # Also keeps it from reading a .env file out of its own package.

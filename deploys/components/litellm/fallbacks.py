@@ -144,14 +144,25 @@ def _edge_problems(
     return found
 
 
-def _graph(s: FallbackSettings, groups: Mapping[str, Group]) -> dict[str, list[str]]:
-    """Every way from group to group that LiteLLM is told of, those of the default list included."""
-    ways: dict[str, list[str]] = {}
+def _graphs(s: FallbackSettings, groups: Mapping[str, Group]) -> list[dict[str, list[str]]]:
+    """Every way from group to group that LiteLLM is told of, by the default list too: all of them, then map by map."""
+    every: dict[str, list[str]] = {}
+    made = [every]
     for chains in compiled(s, groups).values():
+        made.append({})
         for source, targets in chains.items():
-            own = ways.setdefault(resolve(s, source), [])
-            own += [target for target in (resolve(s, each) for each in targets) if target not in own]
-    return ways
+            for ways in (every, made[-1]):
+                own = ways.setdefault(resolve(s, source), [])
+                own += [target for target in (resolve(s, each) for each in targets) if target not in own]
+    return made
+
+
+def _left_out(ways: Mapping[str, list[str]], start: str) -> list[str]:
+    """Groups that ``start`` leads to, and that its own list does not name."""
+    seen = [start]
+    for name in seen:
+        seen += [target for target in ways.get(name, []) if target not in seen]
+    return [name for name in seen[1:] if name not in ways.get(start, [])]
 
 
 def _cycle(ways: Mapping[str, list[str]]) -> list[str]:
@@ -170,9 +181,14 @@ def _cycle(ways: Mapping[str, list[str]]) -> list[str]:
     return next((circle for start in ways if start not in finished and (circle := follow([start]))), [])
 
 
-def _longest(ways: Mapping[str, list[str]]) -> list[str]:
-    """The longest way through groups, in ``ways`` without a circle."""
+def _too_long(graphs: list[dict[str, list[str]]]) -> list[str]:
+    """The longest way, of those that LiteLLM would not go to their end, in ``graphs`` without a circle.
+
+    Groups of a list are all asked, however many they are (found by running 1.106.2): the steps count where a group is
+    reached through others only.
+    """
     seen: dict[str, list[str]] = {}
+    ways = graphs[0]
 
     def follow(name: str) -> list[str]:
         if name not in seen:
@@ -180,7 +196,9 @@ def _longest(ways: Mapping[str, list[str]]) -> list[str]:
             seen[name] = [name, *max(map(follow, targets), key=len, default=[])]
         return seen[name]
 
-    return max(map(follow, ways), key=len, default=[])
+    paths = [follow(name) for name in ways]
+    long = [path for path in paths if len(path) - 1 > MAX_HOPS and any(_left_out(graph, path[0]) for graph in graphs)]
+    return max(long, key=len, default=[])
 
 
 def fallback_problems(s: FallbackSettings, groups: Mapping[str, Group]) -> list[str]:
@@ -198,15 +216,15 @@ def fallback_problems(s: FallbackSettings, groups: Mapping[str, Group]) -> list[
         for name in s.default_fallbacks
         if resolve(s, name) not in groups
     ]
-    ways = _graph(s, groups)
-    if circle := _cycle(ways):
+    graphs = _graphs(s, groups)
+    if circle := _cycle(graphs[0]):
         found.append(
             f"litellm_fallbacks: {' -> '.join(circle)} is a circle, counting context window and content policy "
             "fallbacks; take one of its steps out"
         )
-    elif len(path := _longest(ways)) - 1 > MAX_HOPS:
+    elif path := _too_long(graphs):
         found.append(
-            f"litellm_fallbacks: {' -> '.join(path)} takes {len(path) - 1} steps and LiteLLM takes {MAX_HOPS}; "
-            f"give {path[0]!r} a list of groups instead"
+            f"litellm_fallbacks: {' -> '.join(path)} takes {len(path) - 1} steps and LiteLLM takes {MAX_HOPS}; let the "
+            f"list of {path[0]!r} name all of them, and they are all asked"
         )
     return found

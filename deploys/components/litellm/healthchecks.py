@@ -10,6 +10,7 @@ from pydantic import Field
 
 from deploys.components.litellm.routing import Group
 from deploys.components.litellm.timeouts import TimeoutSettings
+from deploys.lib.patterns import AGE
 
 
 class HealthCheckSettings(TimeoutSettings):
@@ -26,7 +27,7 @@ class HealthCheckSettings(TimeoutSettings):
     health_check_concurrency: int = Field(2, ge=1, le=100, description="Background health checks at the same time.")
     health_check_retention: str = Field(
         "7d",
-        pattern=r"^[1-9]\d*[dhm]$",
+        pattern=AGE,
         description="Age at which results of background health checks are deleted; they pile up otherwise.",
     )
 

@@ -17,15 +17,21 @@ from deploys.components.litellm.providers import PROVIDERS, Name, word
 KEY_PREFIX = "PORTCULLIS_MODEL_KEY_"
 # What the router takes for an entry's share of a group's requests: the first of these that any entry has.
 SHARES = ("weight", "rpm", "tpm")
+# The strategy that goes by prices, and reads those in litellm_params: not the ones in model_info.
+BY_PRICE = "cost-based-routing"
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What entries that say nothing get: seconds, and requests in flight per model that local processors serve."""
+    """What entries that say nothing get: seconds, and requests in flight per model that local processors serve.
+
+    ``by_price`` says that the router chooses by price.
+    """
 
     timeout: int | None = None
     stream_timeout: int | None = None
     local_parallel_requests: int | None = None
+    by_price: bool = False
 
 
 def compiled(entry: ModelEntry, defaults: Defaults, *, id: str, variable: str = "") -> dict[str, Any]:
@@ -52,6 +58,9 @@ def compiled(entry: ModelEntry, defaults: Defaults, *, id: str, variable: str = 
         "tags": entry.tags or None,
         "keep_alive": entry.keep_alive,
         "num_ctx": entry.num_ctx,
+        # Where the router looks for them; spend is reckoned by those below.
+        "input_cost_per_token": entry.input_cost_per_token if defaults.by_price else None,
+        "output_cost_per_token": entry.output_cost_per_token if defaults.by_price else None,
     }
     # Without one a request to a model that is not in LiteLLM's table is logged as billable and not billed.
     free = 0.0 if p.free and mode != "rerank" else None
@@ -171,12 +180,23 @@ def problems(
     return found
 
 
+def _priced(entry: ModelEntry) -> bool:
+    streams = entry.kind in ("chat", "completion")
+    return bool(entry.input_cost_per_token and (entry.output_cost_per_token or not streams))
+
+
 def _group_problems(name: str, group: Sequence[ModelEntry], strategy: str) -> list[str]:
     modes = sorted({entry.kind for entry in group})
     if len(modes) > 1:
         return [f"the entries named {name!r} are of modes {' and '.join(modes)}; a group has one, so name them apart"]
     if 0 < sum(entry.order is not None for entry in group) < len(group):
         return [f"of the entries named {name!r} some have an order; those without one would never be asked"]
+    if strategy == BY_PRICE and len(group) > 1 and not all(_priced(entry) for entry in group):
+        # Its default is 5 dollars for a token of each kind, and 0 counts as none.
+        return [
+            f"of the entries named {name!r} some have no price, or one of 0, which {BY_PRICE} takes for 10 dollars a "
+            "token, so they would be asked last; give each its price, or use simple-shuffle and an order"
+        ]
     if strategy != "simple-shuffle":
         return []
     found = []

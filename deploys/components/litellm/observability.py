@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from deploys.components.litellm.addresses import http_collector, without_user
-from deploys.lib.settings import URL, Port, Secret, Settings
+from deploys.lib.patterns import IP, URL
+from deploys.lib.settings import Port, Secret, Settings
 
 # Where each destination's address stands in the environment file; the probe's timers read it there too.
 SLACK, WEBHOOK = "SLACK_WEBHOOK_URL", "ALERTING_WEBHOOK_URL"
@@ -80,7 +81,7 @@ class ObservabilitySettings(Settings):
     metrics: bool = Field(True, description="Prometheus metrics, summed over all workers. They need no licence.")
     metrics_listen: str = Field(
         "127.0.0.1",
-        pattern=r"^[0-9a-fA-F.:]+$",
+        pattern=IP,
         description="Address to serve metrics on. They need no key there, so it is one of this host's private "
         "addresses, never all of them; `/metrics` on the gateway's own port needs a key.",
     )

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from deploys.components.litellm.providers import OLLAMA_ALONE, PROVIDERS, Mode, Name
+from deploys.lib.patterns import worded
 
 # A mock that proves authentication and routing without a model behind it; every probe asks it.
 SELFTEST = "toolkit-selftest"
 # What clients may call a model or a group.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$"
+NAME = worded(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$",
+    "up to 128 letters, digits and . _ : / @ + -, beginning with a letter or a digit",
+)
 # LiteLLM gives these names of models a meaning of its own.
 RESERVED = {"all-team-models", "all-proxy-models", "no-default-models"}
 # Keys of LiteLLM's own model_list, and what one writes here.

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from deploys.components.litellm.fallbacks import FallbackSettings, compiled
-from deploys.components.litellm.routing import Group
+from deploys.components.litellm.routing import LIMITS, Group
 
 # RetryPolicy and AllowedFailsPolicy of litellm/types/router.py in 1.106.2, which ignore any other name in silence.
 RETRY_NAMES = (
@@ -23,16 +23,16 @@ RETRY_NAMES = (
     "DefaultRetries",
 )
 ALLOWED_FAILS_NAMES = (
-    "BadRequestErrorAllowedFails",
     "AuthenticationErrorAllowedFails",
     "TimeoutErrorAllowedFails",
     "RateLimitErrorAllowedFails",
-    "ContentPolicyViolationErrorAllowedFails",
     "InternalServerErrorAllowedFails",
     "ServiceUnavailableErrorAllowedFails",
     "BadGatewayErrorAllowedFails",
     "NotFoundErrorAllowedFails",
 )
+# AllowedFailsPolicy has these too, and Router of 1.106.2 leaves nothing alone for a 400 before it looks there.
+DEAD_ALLOWED_FAILS = ("BadRequestErrorAllowedFails", "ContentPolicyViolationErrorAllowedFails")
 # Most tries again before a fallback. Measured on 1.106.2: 2 take 5 s, 3 take 10 s, 5 take 25 s of every request.
 MOST_BEFORE_FALLBACK = 2
 MOST_RATE_LIMIT_BEFORE_FALLBACK = 1
@@ -64,8 +64,9 @@ class RetrySettings(FallbackSettings):
     allowed_fails_policy: dict[str, int] = Field(
         default_factory=dict,
         description="Failures within `litellm_cooldown_time`, by kind of error, after which a deployment is left "
-        "alone; all nine or none: " + ", ".join(f"`{name}`" for name in ALLOWED_FAILS_NAMES) + ". Default: LiteLLM's "
-        "own judgement, which spares the only deployment of a group.",
+        "alone; all of these or none: "
+        + ", ".join(f"`{name}`" for name in ALLOWED_FAILS_NAMES)
+        + ". Default: LiteLLM's own judgement, which spares the only deployment of a group.",
     )
 
     @field_validator("retry_policy")
@@ -77,26 +78,35 @@ class RetrySettings(FallbackSettings):
     @field_validator("allowed_fails_policy")
     @classmethod
     def _allowed_fails_names(cls, value: dict[str, int]) -> dict[str, int]:
+        if dead := [name for name in DEAD_ALLOWED_FAILS if name in value]:
+            raise ValueError(f"{dead[0]} does nothing: LiteLLM leaves no deployment alone for a 400; leave it out")
         _named(value, ALLOWED_FAILS_NAMES, 100_000)
         if value and (missing := [name for name in ALLOWED_FAILS_NAMES if name not in value]):
             raise ValueError(
                 f"lacks {', '.join(missing)}: one entry makes LiteLLM count every error, and those without an entry "
-                "may happen 3 times only; name all nine, or none"
+                "may happen 3 times only; name all of them, or none"
             )
         return value
+
+
+def own_limits(s: RetrySettings) -> str:
+    """The setting that makes LiteLLM itself answer 429 to what is above an entry's limit; empty where none does."""
+    if s.enforce_model_rate_limits:
+        return "litellm_enforce_model_rate_limits"
+    return f"litellm_routing_strategy {s.routing_strategy}" if s.routing_strategy == LIMITS else ""
 
 
 def retry_policy(s: RetrySettings) -> dict[str, int]:
     """Tries again by kind of error: nothing that would fail in the same way again, unless the settings say so.
 
-    A 429 of ``enforce_model_rate_limits`` names 60 s after which to try again, and LiteLLM waits for them: measured, a
-    request above the limit was answered after 60 s, neither refused nor sent to its fallback.
+    A 429 of LiteLLM's own limits names 60 s after which to try again, and LiteLLM waits for them: measured, a request
+    above the limit was answered after 60 s, neither refused nor sent to its fallback.
     """
     return {
         "BadRequestErrorRetries": 0,
         "AuthenticationErrorRetries": 0,
         "ContentPolicyViolationErrorRetries": 0,
-        "RateLimitErrorRetries": 0 if s.enforce_model_rate_limits else s.num_retries,
+        "RateLimitErrorRetries": 0 if own_limits(s) else s.num_retries,
         "TimeoutErrorRetries": 0,
         "InternalServerErrorRetries": s.num_retries,
         "ServiceUnavailableErrorRetries": s.num_retries,
@@ -142,10 +152,10 @@ def retry_problems(s: RetrySettings, groups: Mapping[str, Group]) -> list[str]:
         f"pauses before its fallback answers; set {most} at most"
         for key, number, most in (_slow(s) if chains else [])
     ]
-    if s.enforce_model_rate_limits and retry_policy(s)["RateLimitErrorRetries"]:
+    if (what := own_limits(s)) and retry_policy(s)["RateLimitErrorRetries"]:
         found.append(
             f"litellm_retry_policy: RateLimitErrorRetries {s.retry_policy['RateLimitErrorRetries']}: with "
-            "litellm_enforce_model_rate_limits a request above a limit would wait 60 s for each try; leave it out"
+            f"{what} a request above a limit would wait 60 s for each try; leave it out"
         )
     lonely = [name for name, group in groups.items() if group.deployments == 1 and name not in chains]
     if s.allowed_fails_policy and not s.cooldowns:

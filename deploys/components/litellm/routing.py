@@ -23,6 +23,9 @@ WARNED: dict[str, str] = {
     "lar1": "it is not documented, and routes only requests that carry LAR-1 metadata",
 }
 
+# This one answers 429 to a request above an entry's rpm or tpm by itself.
+LIMITS = "usage-based-routing-v2"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -180,8 +183,14 @@ def routing(s: RoutingSettings) -> dict[str, Any]:
 
 
 def routing_problems(s: RoutingSettings, groups: Mapping[str, Group]) -> list[str]:
-    """What is wrong with the other names of model groups, given the groups there are."""
+    """What is wrong with the strategy and the other names of model groups, given the groups there are."""
     found = []
+    if s.enforce_model_rate_limits and s.routing_strategy == LIMITS:
+        # Both add to the same counter: with rpm 4 the third request was refused.
+        found.append(
+            f"litellm_enforce_model_rate_limits: {LIMITS} keeps to the entries' limits by itself, and with both "
+            "LiteLLM counts every request twice; leave it out"
+        )
     for name, entry in s.groups.items():
         target = target_of(entry)
         if name in groups:

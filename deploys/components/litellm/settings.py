@@ -15,8 +15,9 @@ from deploys.components.litellm.timers import TimersSettings
 from deploys.components.litellm.variables import problem as variable_problem
 from deploys.lib.checks import ip_addresses, long_enough, weakness
 from deploys.lib.component import Member
+from deploys.lib.patterns import IP, RELEASE, SHA256, URL_NO_SLASH, URL_OR_FILE, worded
 from deploys.lib.render import ROOT
-from deploys.lib.settings import URL, URL_OR_FILE, Port, Secret, secret
+from deploys.lib.settings import Port, Secret, secret
 from deploys.lib.sizing import Machine
 
 PAYLOAD = ROOT / "payload" / "litellm"
@@ -55,11 +56,11 @@ def locked_versions() -> list[str]:
 
 class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings, TimersSettings, BootstrapSettings):
     version: str = Field(
-        DEFAULT_VERSION, pattern=r"^\d+\.\d+\.\d+$", description="Exact release; one the toolkit has a hash lock for."
+        DEFAULT_VERSION, pattern=RELEASE, description="Exact release; one the toolkit has a hash lock for."
     )
     listen: str = Field(
         "0.0.0.0",
-        pattern=r"^[0-9a-fA-F.:]+$",
+        pattern=IP,
         description="Address to listen on. Every route that costs or shows anything needs a key; put TLS before it "
         "where the network is not yours.",
     )
@@ -84,7 +85,9 @@ class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings,
         le=64,
         description="Worker processes. Default: one per vCPU, or one per two where Ollama computes on the same host.",
     )
-    max_parallel_requests: int = Field(4, ge=1, le=1000, description="Requests in flight per local model and worker.")
+    max_parallel_requests: int = Field(
+        4, ge=1, le=1000, description="Requests in flight per local model and worker; one more is answered 429."
+    )
     recycle: Literal["timer", "max_requests", "off"] = Field(
         "timer",
         description="How workers are renewed: `timer` reloads at `litellm_recycle_calendar`, new workers first; "
@@ -92,7 +95,7 @@ class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings,
     )
     recycle_calendar: str = Field(
         "Sun *-*-* 04:00:00",
-        pattern=r"^[A-Za-z0-9*:,./ -]+$",
+        pattern=worded(r"^[A-Za-z0-9*:,./ -]+$", "a time in systemd's form, such as Sun 04:00:00"),
         description="When `timer` reloads (systemd calendar form).",
     )
     max_requests: int = Field(
@@ -100,7 +103,7 @@ class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings,
     )
     prisma_mirror: str = Field(
         "https://binaries.prisma.sh",
-        pattern=URL.replace("+$", "*[^/\\s]$"),
+        pattern=URL_NO_SLASH,
         description="Where Prisma's engines come from: its CDN, or a mirror with the same layout.",
     )
     prisma_query_engine: str | None = Field(
@@ -114,10 +117,10 @@ class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings,
         description="URL (also file:///path on the host) of the schema engine, uncompressed, instead of the mirror.",
     )
     prisma_query_engine_sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the query engine. Default: the one the mirror states."
+        None, pattern=SHA256, description="SHA-256 of the query engine. Default: the one the mirror states."
     )
     prisma_schema_engine_sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the schema engine. Default: the one the mirror states."
+        None, pattern=SHA256, description="SHA-256 of the schema engine. Default: the one the mirror states."
     )
     prisma_engine_runtime: Literal["native", "node"] = Field(
         "native",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from deploys.lib.patterns import AGE, worded
 from deploys.lib.settings import Settings
 
 # Calls that the proxy makes: it knows no others of the names LiteLLM accepts here, which are those of its Python API.
@@ -24,24 +25,33 @@ class StateSettings(Settings):
         10, ge=1, le=200, description="Database connections each worker may open."
     )
     database_connection_timeout: int = Field(
-        20, ge=1, le=600, description="Seconds a request waits for a free database connection."
+        20,
+        ge=1,
+        le=600,
+        description="Seconds a query waits for a free database connection. Looking up a key ends after 10 s all the "
+        "same.",
     )
     proxy_batch_write_at: int = Field(
         10,
         ge=1,
         le=600,
-        description="Seconds between two writes of spend to the database. What is not written yet is lost when a "
-        "worker is killed.",
+        description="Seconds between two writes to the database of what keys, teams and users have spent, and up to 5 "
+        "more. What is not written yet is lost when a worker is killed, not when it is renewed. Rows of the spend log "
+        "are not bound by it: LiteLLM writes them after 2 to 30 s.",
     )
     spend_logs: bool = Field(True, description="Write a row to the spend log for every request.")
     spend_logs_retention: str = Field(
         "30d",
-        pattern=r"^[1-9]\d*[dhm]$",
+        pattern=AGE,
         description="Age at which rows of the spend log are deleted; the log grows for ever otherwise. Failed requests "
         "are rows of the same log, so they go at the same age.",
     )
     spend_logs_cleanup_interval: str = Field(
-        "1d", pattern=r"^[1-9]\d*[dhm]$", description="Time between two deletions of old rows of the spend log."
+        # LiteLLM's own, a day, never comes where workers are renewed every night.
+        "1h",
+        pattern=AGE,
+        description="Time between two deletions of old rows of the spend log, and up to a minute more. Each worker "
+        "counts from its start, so one that is renewed sooner deletes nothing.",
     )
     error_logs: bool = Field(False, description="Write a row to the spend log for failed requests too.")
     allow_requests_on_db_unavailable: bool = Field(
@@ -80,8 +90,9 @@ class StateSettings(Settings):
     )
     cache_namespace: str = Field(
         "litellm",
-        pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="What keys of cached answers begin with. Another one empties the cache, so to say.",
+        pattern=worded(r"^[A-Za-z0-9._-]{1,64}$", "1 to 64 letters, digits and . _ -"),
+        description="What every key in Redis begins with, of limits and cooldowns too. Another one empties the cache, "
+        "so to say, and limits begin to count anew.",
     )
     redis_max_connections: int = Field(
         50, ge=5, le=1000, description="Connections to Redis that each worker's pool may open."
@@ -105,22 +116,34 @@ def buffers_spend(s: StateSettings, gateways: int) -> bool:
     return gateways > 1 if s.use_redis_transaction_buffer is None else s.use_redis_transaction_buffer
 
 
-def redis_connection(s: StateSettings) -> dict[str, Any]:
-    """How Redis is reached: by host and port, because a URL holds the password, and takes the other keys' place."""
+def redis_connection(authority: str) -> dict[str, Any]:
+    """How Redis is reached: by host and port, because a URL holds the password, and takes the other keys' place.
+
+    ``authority`` is the file with what must be above Redis' certificate; empty without TLS, where LiteLLM's client for
+    asynchronous calls ends at every key that is for TLS only.
+    """
     made: dict[str, Any] = {
         "host": "os.environ/REDIS_HOST",
         "port": "os.environ/REDIS_PORT",
         "username": "os.environ/REDIS_USERNAME",
         "password": "os.environ/REDIS_PASSWORD",
     }
+    if authority:
+        # The names are checked by default only since redis-py 6.
+        made |= {"ssl": True, "ssl_ca_certs": authority, "ssl_check_hostname": True}
     return made
 
 
-def cache_params(s: StateSettings) -> dict[str, Any]:
+def environment_part(authority: str) -> dict[str, str]:
+    """Variables for clients that LiteLLM makes out of the environment alone: they would send the password in clear."""
+    return {"REDIS_SSL": "True", "REDIS_SSL_CA_CERTS": authority} if authority else {}
+
+
+def cache_params(s: StateSettings, authority: str = "") -> dict[str, Any]:
     """``cache_params``; a key it does not know is passed on to redis-py, which ends the gateway."""
     made: dict[str, Any] = {
         "type": "redis",
-        **redis_connection(s),
+        **redis_connection(authority),
         "namespace": s.cache_namespace,
         "ttl": s.cache_ttl,
         "mode": s.cache_mode,
@@ -132,12 +155,12 @@ def cache_params(s: StateSettings) -> dict[str, Any]:
     return made
 
 
-def litellm_settings_part(s: StateSettings) -> dict[str, Any]:
+def litellm_settings_part(s: StateSettings, authority: str = "") -> dict[str, Any]:
     """The part of ``litellm_settings``. The cache also gives the router, limits and cooldowns their Redis."""
-    return {} if s.cache_mode == "off" else {"cache": True, "cache_params": cache_params(s)}
+    return {} if s.cache_mode == "off" else {"cache": True, "cache_params": cache_params(s, authority)}
 
 
-def general_settings_part(s: StateSettings, gateways: int = 1) -> dict[str, Any]:
+def general_settings_part(s: StateSettings, gateways: int = 1, authority: str = "") -> dict[str, Any]:
     """The part of ``general_settings``, for a site with so many ``gateways``."""
     made: dict[str, Any] = {
         "database_connection_pool_limit": s.database_connection_pool_limit,
@@ -153,7 +176,7 @@ def general_settings_part(s: StateSettings, gateways: int = 1) -> dict[str, Any]
     if buffers_spend(s, gateways):
         made["use_redis_transaction_buffer"] = True
     if s.cache_mode == "off":
-        made["coordination_redis"] = {**redis_connection(s), "max_connections": s.redis_max_connections}
+        made["coordination_redis"] = {**redis_connection(authority), "max_connections": s.redis_max_connections}
     return made
 
 

@@ -13,10 +13,12 @@ import pytest
 from docker.errors import DockerException
 
 from deploys.lib.render import ROOT
-from tests.host import support_double, support_lab
+from tests.host import support_double, support_lab, support_state
 from tests.host.support import Server
 from tests.host.support_double import Double
+from tests.host.support_http import Gateway
 from tests.host.support_lab import Run, Running, hosts_of, run, until
+from tests.host.support_state import Sparing
 from tests.lab import engine
 from tests.lab.cache import LabError
 from tests.lab.lab import Lab
@@ -24,8 +26,8 @@ from tests.lab.lab import Lab
 KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
 ORDER = (
-    *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "refusals", "upgrade", "split"),
-    "interrupted",
+    *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys", "lavish"),
+    *("refusals", "upgrade", "split", "tls", "interrupted"),
 )
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}
@@ -165,6 +167,15 @@ def routed(trixie: Deployed) -> Iterator[Double]:
     assert done.status == 0, done.problem
     yield double
     double.stop()
+
+
+@pytest.fixture(scope="session")
+def sparing(trixie: Deployed, routed: Double) -> Sparing:
+    """The same host with small pools, late writes and a cache that lasts seconds; test_lavish puts it back."""
+    failed = Gateway(trixie.server).chat("slow", text="an error that is not kept").headers["x-litellm-call-id"]
+    done = run(trixie.name, environment=support_state.ENVIRONMENT, **support_state.sparing())
+    assert done.status == 0, done.problem
+    return Sparing(routed, failed)
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""Patterns that texts must match, each with the words a person is told when one does not: `must be WORDS`."""
+
+from __future__ import annotations
+
+_WORDS: dict[str, str] = {}
+
+
+def worded(pattern: str, words: str) -> str:
+    """``pattern``, for a field or a type; ``words`` complete the sentence `must be ...`."""
+    if _WORDS.setdefault(pattern, words) != words:
+        raise ValueError(f"{pattern} has other words already: {_WORDS[pattern]}")
+    return pattern
+
+
+def words_of(pattern: str) -> str:
+    """What is said in place of ``pattern``; empty when it was not given words."""
+    return _WORDS.get(pattern, "")
+
+
+# An address of the web, with no character that a shell or a unit file reads as anything but itself, whoever forgets
+# to quote it. `&` is allowed, for addresses with a signature: every command quotes them.
+_PLAIN = r"[^\s'\"\\`$;|<>()*]"
+_SIGNS = "without spaces, quotes, backticks and the signs \\ $ ; | < > ( ) *"
+URL = worded(rf"^https?://{_PLAIN}+$", f"an address that begins with http:// or https://, {_SIGNS}")
+URL_NO_SLASH = worded(
+    rf"^https?://{_PLAIN}*[^/\s]$",
+    f"an address that begins with http:// or https://, without a slash at its end, and {_SIGNS}",
+)
+URL_OR_FILE = worded(
+    rf"^(https?://|file:///){_PLAIN}+$", f"an address that begins with http://, https:// or file:///, {_SIGNS}"
+)
+# Which of these are addresses is asked of the ipaddress module afterwards.
+IP = worded(r"^[0-9a-fA-F.:]+$", "an IP address, such as 10.0.0.5 or fd00::5")
+RELEASE = worded(r"^\d+\.\d+\.\d+$", "a release of three numbers, such as 1.2.3")
+SHA256 = worded(r"^[0-9a-f]{64}$", "a SHA-256 sum: 64 digits, 0 to 9 and a to f")
+AGE = worded(r"^[1-9]\d*[dhm]$", "a whole number above 0 and a unit, d, h or m, such as 30d")

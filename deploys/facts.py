@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from shlex import quote
+from typing import Any
 
 from pyinfra.api import FactBase
 
+from deploys.lib import ledger
+from deploys.lib.bundle import Change
 from deploys.lib.component import Probe
 from deploys.lib.sizing import Machine
-from deploys.lib.transaction import Change, State, parse, question
+from deploys.lib.transaction import State, parse, question
 
 # What the kernel keeps for itself varies by a few MiB with its version, and sizes are shares of what it leaves: taken
 # to the MiB, every service would be restarted for that.
 MEMORY_STEP_MB = 256
+# Such as a host that was added to the site later.
+NO_LEDGER = "no run has left anything here to go back to; leave this host out with --exclude"
 
 
 class Hardware(FactBase[Machine]):
@@ -127,3 +133,63 @@ class StepProgress(FactBase[tuple[bool, str]]):
 
     def process(self, output: list[str]) -> tuple[bool, str]:
         return output[0] in ("active", "activating"), output[1] if len(output) > 1 else ""
+
+
+class TakenLock(FactBase[ledger.Taken]):
+    """Takes the host's lock for this run, before anything is asked that the run relies on; or says who holds it."""
+
+    def command(self, text: dict[str, Any], instead_of: str) -> str:
+        return ledger.take(text, instead_of)
+
+    def process(self, output: list[str]) -> ledger.Taken:
+        return ledger.taken(output)
+
+
+class LetGo(FactBase[str]):
+    """Ends this run in the host's ledger and lets its lock go; empty, or why the end could not be noted."""
+
+    default = str
+
+    def command(self, outcome: str, problem: str) -> str:
+        return f"( {ledger.let_go(outcome, problem)} ) 2>&1 | tail -n 1"
+
+    def process(self, output: list[str]) -> str:
+        return "".join(output[-1:])
+
+
+class Ledger(FactBase[list[dict[str, Any]]]):
+    """Every run the host has seen, the first one first; nothing where no run has left anything."""
+
+    default = list
+
+    def command(self, root: str) -> str:
+        return f"{ledger.there()}; if [ -x \"$ledger\" ]; then $ledger list {quote(root)}; else echo '[]'; fi"
+
+    def process(self, output: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads("\n".join(output))
+        return found
+
+
+class WayBack(FactBase[dict[str, Any]]):
+    """What going back to a run would change on the host; `-` is the run before the last deploy."""
+
+    def command(self, root: str, run: str, only: str) -> str:
+        none = {"run": "", "components": [], "problems": [NO_LEDGER]}
+        asked = f"$ledger plan {quote(root)} {quote(run)} {quote(only)}"
+        return f'{ledger.there()}; if [ -x "$ledger" ]; then {asked}; else echo {quote(json.dumps(none))}; fi'
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads("\n".join(output))
+        return found
+
+
+class Verified(FactBase[list[dict[str, Any]]]):
+    """The host's answers to what `verify` asked when its present state was made."""
+
+    default = list
+
+    def command(self, only: str) -> str:
+        return f"{ledger.there()}; $ledger verify {quote(only)}"
+
+    def process(self, output: list[str]) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in output if line.startswith("{")]

@@ -50,8 +50,7 @@ def refuse_to_run_without_hosts() -> None:
     begin: Callable[..., None] = state.init
 
     def init(inventory: Any, config: Any, initial_limit: Sequence[object] | None = None) -> None:
-        context = click.get_current_context(silent=True)
-        if why := why_no_hosts(context.params if context else {}, len(inventory), initial_limit):
+        if why := why_no_hosts(ARGUMENTS, len(inventory), initial_limit):
             raise PyinfraError(why)
         begin(inventory, config, initial_limit=initial_limit)
 

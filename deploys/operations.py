@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Generator
 from shlex import quote
+from typing import Any
 
 from pydantic import SecretStr
 from pyinfra import host, logger, state
@@ -13,25 +14,15 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from deploys.facts import ComponentState, MissingPackages, StepProgress, Succeeds
-from deploys.lib.transaction import STATE, Change, bundle, program_folder, reasons
+from deploys.lib.bundle import Change, bundle
+from deploys.lib.ledger import begins
+from deploys.lib.steps import STEP_SECONDS, after, start, step_text
+from deploys.lib.transaction import STATE, program_folder, reasons
 
 Commands = Generator[str | StringCommand, None, None]
 
 # How often a long step shows what it is doing, in seconds.
 SHOW_SECONDS = 5.0
-
-# Longer than any step takes that gets on: 40 GB of model at 3 MB/s. One that hangs holds up every later run until then.
-STEP_SECONDS = 4 * 3600
-
-# Where system programs look for certificate authorities. pip, uv and Node each bring a list of their own, which
-# does not have a company's; these variables point all three at the host's.
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-TRUST = {
-    "SSL_CERT_FILE": CA_BUNDLE,
-    "PIP_CERT": CA_BUNDLE,
-    "REQUESTS_CA_BUNDLE": CA_BUNDLE,
-    "NODE_EXTRA_CA_CERTS": CA_BUNDLE,
-}
 
 
 @operation()
@@ -78,45 +69,14 @@ def step(key: str, script: str, inputs: str = "", stdin: str = "", creates: str 
     )
     yield StringCommand(
         # What an interrupted run left at work may just have done it.
-        f"{_after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; "
-        f"{_start(unit, folder)} -p RuntimeMaxSec={STEP_SECONDS} sh {folder}/run",
+        f"{begins(key)}{after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; "
+        f"{start(unit, folder)} -p RuntimeMaxSec={STEP_SECONDS} sh {folder}/run",
         _stdin=f"{step_text(script, folder, seal)}{boundary}\n{stdin}",
     )
     yield from _watch(unit, folder)
     yield (
         f"{{ {done}; }} || {{ tail -n 8 {folder}/log >&2; "
         f"echo 'the whole log is {folder}/log on the host' >&2; exit 1; }}"
-    )
-
-
-def step_text(script: str, folder: str, seal: str) -> str:
-    """What a step's unit runs: ``script`` with its environment, and ``seal`` in ``folder``/done when it is over."""
-    exports = "".join(f"export {name}={quote(value)}\n" for name, value in TRUST.items())
-    ended = f"ended from outside before it was over: by systemctl, or because it had taken {STEP_SECONDS // 3600} h"
-    return (
-        # Where Debian keeps proxy variables for everyone; a unit does not read it by itself.
-        f"set -a; [ ! -r /etc/environment ] || . /etc/environment; set +a\n"
-        f"trap {quote(f'echo {quote(ended)}; exit 1')} TERM\n"
-        f"set -eu; umask 022; export HOME=/root DATA={folder}/data; {exports}"
-        f"{script}\necho {seal} >{folder}/done.part; mv -f {folder}/done.part {folder}/done\n"
-    )
-
-
-def _after(unit: str) -> str:
-    """Shell text that waits for a transient unit of an earlier run, or of another operator, to end.
-
-    It holds a lock until the command is over, which then has started the unit anew: two that wait do not both go on.
-    """
-    lock = f"mkdir -p -m 0700 {STATE}; exec 9>{STATE}/lock; flock 9"
-    wait = f"while systemctl is-active --quiet {unit}; do sleep 1; done"
-    return f"{lock}; {wait}; systemctl reset-failed {unit} 2>/dev/null;"
-
-
-def _start(unit: str, folder: str) -> str:
-    """The beginning of a command line that runs something in a transient unit, with its output in ``folder``/log."""
-    return (
-        f"systemd-run --quiet --collect --unit={unit} --setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-        f"/sbin:/bin -p StandardOutput=truncate:{folder}/log -p StandardError=append:{folder}/log"
     )
 
 
@@ -153,22 +113,50 @@ def converge(change: Change, run: str, backup_root: str) -> Commands:
         return
     staged = f"{STATE}/staged/{change.component}.{run}"
     yield StringCommand(
-        f"umask 077; mkdir -p {STATE}/staged {STATE}/pending && chmod 0700 {STATE} && rm -rf {staged} {staged}.part && "
+        f"{begins(change.component)}umask 077; mkdir -p {STATE}/staged {STATE}/pending && chmod 0700 {STATE} && "
+        f"rm -rf {staged} {staged}.part && "
         f"mkdir {staged}.part && base64 -d | tar -xzf - -C {staged}.part && mv -T {staged}.part {staged}",
         _stdin=bundle(change),
     )
-    unit, folder = f"portcullis-transact-{change.component}", f"{STATE}/switched/{change.component}.{run}"
-    switch = f"{program_folder()}/transact {change.component} {run} {quote(backup_root)}"
+    yield from _switch(change.component, run, backup_root)
+
+
+def _switch(component: str, run: str, backup_root: str) -> Commands:
+    """Start the switching program on what is staged, wait for its end, and pass on what it says."""
+    unit, folder = f"portcullis-transact-{component}", f"{STATE}/switched/{component}.{run}"
+    switch = f"{program_folder()}/transact {component} {run} {quote(backup_root)}"
     yield (
-        f"{_after(unit)} umask 077; mkdir -p {folder}; "
+        f"{after(unit)} umask 077; mkdir -p {folder}; "
         f"find {STATE}/switched -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} +; "
-        f"{_start(unit, folder)} sh -c {quote(f'{switch}; echo $? >{folder}/status')}"
+        f"{start(unit, folder)} sh -c {quote(f'{switch}; echo $? >{folder}/status')}"
     )
     yield from _watch(unit, folder)
     yield (
         f'if [ "$(cat {folder}/status 2>/dev/null)" = 0 ]; then cat {folder}/log; else '
-        f"grep '^{change.component}: ' {folder}/log >&2 || tail -n 3 {folder}/log >&2; exit 1; fi"
+        f"grep '^{component}: ' {folder}/log >&2 || tail -n 3 {folder}/log >&2; exit 1; fi"
     )
+
+
+@operation()
+def go_back(component: str, target: str, part: dict[str, Any] | None, run: str, backup_root: str) -> Commands:
+    """Put everything of ``component`` back as it was after the run ``target``, checked, used and ready.
+
+    ``part`` is what the host's ledger says would change; None when that is nothing.
+    """
+    if part is None:
+        host.noop(f"{component} is as it was")
+        return
+    if state.is_executing and (failed := _failed_elsewhere()):
+        yield StringCommand("echo", QuoteString(f"left as it was, because {failed} failed"), ">&2;", "exit", "1")
+        return
+    staged = f"{STATE}/staged/{component}.{run}"
+    ledger = f"{program_folder()}/ledger"
+    yield (
+        f"{begins(f'{component} back to {target}')}umask 077; mkdir -p {STATE}/pending; "
+        f"{ledger} stage {quote(backup_root)} {target} {component} {staged}"
+    )
+    yield from _switch(component, run, backup_root)
+    yield f'said=$({ledger} tell {quote(backup_root)} {target} {component}) || {{ echo "$said" >&2; exit 1; }}'
 
 
 def _failed_elsewhere() -> str:
@@ -205,10 +193,11 @@ def unless(test: str, command: str, secret_stdin: SecretStr | None = None) -> Co
     if host.get_fact(Succeeds, command=test):
         host.noop("already true")
         return
+    noted = f"{begins('tell it once it answers')}{command}"
     if secret_stdin:
-        yield StringCommand(command, _stdin=secret_stdin.get_secret_value())
+        yield StringCommand(noted, _stdin=secret_stdin.get_secret_value())
     else:
-        yield command
+        yield noted
 
 
 @operation()

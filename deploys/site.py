@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:
 
 from deploys import operations
 from deploys.lib.apply import apply, here, look_around, refuse_unsuitable
+from deploys.lib.ledger import RUN_ID
 from deploys.lib.report import summary
 
 place = here(look_around(COMPONENTS))
@@ -19,6 +20,9 @@ changes = refuse_unsuitable(COMPONENTS, place)
 # All components on every host, in one order; a host's own list would merge different operations under one line.
 for component in host.loop(COMPONENTS):
     operations.gate(name=f"{component.name} | Begin")
+    if component.name in changes:
+        component.install(place)
+    component.before(place, RUN_ID)
     if component.name in changes:
         apply(component, place, changes[component.name])
 summary(name="Summary", components=COMPONENTS, place=place)

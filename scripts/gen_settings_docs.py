@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploys.components import COMPONENTS  # noqa: E402
+from deploys.lib.host_settings import HostSettings  # noqa: E402
 from deploys.lib.patterns import words_of  # noqa: E402
-from deploys.lib.settings import HostSettings, Settings, entry_class  # noqa: E402
+from deploys.lib.settings import Settings, entry_class  # noqa: E402
 
 OUT = ROOT / "docs" / "settings.md"
 HEAD = """# Settings

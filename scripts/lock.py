@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +36,23 @@ def lock(requirements: str, out: Path) -> None:
     print(f"{out.relative_to(ROOT)}: {sum('==' in line for line in out.read_text().splitlines())} packages")
 
 
+def note_migrations(folder: Path) -> None:
+    """Write down the migrations of a locked release, and why each is more than an addition to the database.
+
+    A deploy can tell then, before it changes anything, what another version means for a database.
+    """
+    pinned = re.search(r"^litellm-proxy-extras==\S+", (folder / "requirements.txt").read_text(), re.MULTILINE)
+    assert pinned
+    with tempfile.TemporaryDirectory() as made:
+        site = Path(made) / "lib" / "python3" / "site-packages"
+        install = ["uv", "pip", "install", "--quiet", "--no-deps", "--no-config", "--target", str(site)]
+        subprocess.run([*install, pinned.group().rstrip(" \\")], check=True)
+        command = [sys.executable, str(ROOT / "payload" / "litellm" / "migrations.py"), "list", made]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (folder / "migrations.txt").write_text(done.stdout)
+    print(f"{(folder / 'migrations.txt').relative_to(ROOT)}: {len(done.stdout.splitlines())} migrations")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", help="a LiteLLM version, or `health`, or `uv`")
@@ -45,6 +64,7 @@ def main() -> int:
         lock(UV, payload / "host" / "uv.txt")
     else:
         lock(LITELLM.format(version=what), payload / "litellm" / what / "requirements.txt")
+        note_migrations(payload / "litellm" / what)
     return 0
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pyinfra.operations import files
-
 from deploys import operations
-from deploys.lib.component import Component, ConfigFile, Here, Probe
-from deploys.lib.render import ROOT
+from deploys.lib.component import Component, ConfigFile, Here, Probe, Provision
 from deploys.lib.settings import Settings
 from deploys.lib.sizing import Demand, Machine
-from deploys.lib.transaction import PROGRAM, program_folder
+from deploys.lib.tools import install_tools
+from deploys.lib.transaction import STATE
 
 PACKAGES = ["ca-certificates", "curl", "iproute2", "procps", "python3", "zstd"]
 AUTHORITIES = "/usr/local/share/ca-certificates"
-VERSION = ROOT / "payload" / "host" / "portcullis-version"
+TRUSTED = f"{STATE}/authorities"
 
 
 class BaseSettings(Settings):
@@ -30,17 +28,7 @@ def demand(s: BaseSettings, machine: Machine, tenants: frozenset[str]) -> Demand
 
 def install(here: Here) -> None:
     operations.packages(name="base | Packages", names=PACKAGES)
-    programs = [("The tool that switches files", path, program_folder()) for path in PROGRAM]
-    programs.append(("The command that says what made this host", VERSION, "/usr/local/bin"))
-    for what, path, folder in programs:
-        files.put(
-            name=f"base | {what}, {path.name}",
-            src=str(path),
-            dest=f"{folder}/{path.name}",
-            mode="755",
-            user="root",
-            group="root",
-        )
+    install_tools("base")
 
 
 def authorities(here: Here) -> list[ConfigFile]:
@@ -85,21 +73,27 @@ def refusals(here: Here) -> list[Probe]:
             f'[ "$mode" != 700 ] || exit 0; [ -z "$(ls -A {root})" ] || refuse "has other things in it and is open to '
             'other users (mode $mode); name a new folder, such as /var/backups/portcullis"; '
             'case $mode in *[2367]? | *[2367]) refuse "can be written to by others (mode $mode)" ;; esac',
-        )
+        ),
+        Probe(
+            "backup_root has room",
+            f'near={root}; while [ ! -e "$near" ]; do near=$(dirname "$near"); done; '
+            'free=$(df --output=avail -m "$near" | tail -n 1 | tr -d " "); [ "$free" -ge 20 ] || { '
+            f'echo "backup_root: {root} has $free MB left, and a copy of whatever changes goes there; make room, '
+            'or name another folder"; exit 1; }',
+        ),
     ]
 
 
-def provision(here: Here) -> None:
-    wanted = authorities(here)
-    operations.step(
-        name="base | Trust the extra authorities",
-        key="base-authorities",
-        script=f"for file in {AUTHORITIES}/portcullis-*.crt; do\n"
-        # One that is no longer in the settings must no longer be trusted.
-        f'    case $file in {" | ".join([file.path for file in wanted] or ["-"])}) ;; *) rm -f "$file" ;; esac\n'
-        "done\nupdate-ca-certificates --fresh",
-        inputs="".join(f"{file.path}\n{file.text}" for file in wanted),
-    )
+def provisions(here: Here) -> list[Provision]:
+    """The host trusts exactly the extra authorities that are there; told again when a run brings others back."""
+    wanted = f"cat {AUTHORITIES}/portcullis-*.crt 2>/dev/null | sha256sum"
+    return [
+        Provision(
+            "Trust the extra authorities",
+            f'[ "$({wanted})" = "$(cat {TRUSTED} 2>/dev/null)" ]',
+            f"update-ca-certificates --fresh >/dev/null && {wanted} >{TRUSTED}.part && mv -f {TRUSTED}.part {TRUSTED}",
+        )
+    ]
 
 
 BASE = Component(
@@ -110,6 +104,6 @@ BASE = Component(
     files=authorities,
     problems=problems,
     refusals=refusals,
-    provision=provision,
+    provisions=provisions,
     group="all",
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from deploys.components import postgres_install, postgres_salt
+from deploys.components import postgres_guard, postgres_install, postgres_salt
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
-from deploys.components.postgres_install import as_postgres, cluster, install, major, unit
+from deploys.components.postgres_install import as_postgres, cluster, copy_name, install, major, unit
 from deploys.components.postgres_settings import PostgresSettings as PostgresSettings
 from deploys.components.postgres_tuning import MINIMUM_MB, tuning
-from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
+from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe, Provision
 from deploys.lib.probes import listens_only
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine, Pool, SizingError, check_connections, connections_needed
@@ -82,7 +82,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     folder = cluster(here)
     tuned = tuning(here.member.plan.shares["postgres"], here.member.machine.vcpus, max_connections(here))
     conf = render("postgres/portcullis.conf.j2", s, listen=listen(here), tuned=tuned, major=major(here))
-    hba = render("postgres/pg_hba.conf.j2", s, gateways=gateways(here))
+    hba = render("postgres/pg_hba.conf.j2", s, gateways=gateways(here), copy=copy_name(s.database))
     return [
         ConfigFile(f"{folder}/conf.d/portcullis.conf", conf, user="postgres", group="postgres"),
         ConfigFile(f"{folder}/pg_hba.conf", hba, mode="0640", user="postgres", group="postgres", effect="reload"),
@@ -90,13 +90,12 @@ def config_files(here: Here) -> list[ConfigFile]:
     ]
 
 
-def provision(here: Here) -> None:
-    postgres_install.provision(here)
-    postgres_salt.keep(here)
+def provisions(here: Here) -> list[Provision]:
+    return [*postgres_install.provisions(here), *postgres_salt.provisions(here)]
 
 
 def refusals(here: Here) -> list[Probe]:
-    return [*postgres_install.refusals(here), *postgres_salt.refusals(here)]
+    return [*postgres_install.refusals(here), *postgres_guard.refusals(here)]
 
 
 def check(here: Here) -> list[str]:
@@ -147,7 +146,7 @@ POSTGRES = Component(
     unit=unit,
     check=check,
     ready=ready,
-    provision=provision,
+    provisions=provisions,
     problems=problems,
     refusals=refusals,
     probes=probes,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from shlex import quote
 
 from pydantic import SecretStr
+from pyinfra.operations import files
 
 from deploys import operations
 from deploys.components.postgres_settings import PostgresSettings
-from deploys.lib.component import Here, Probe
+from deploys.lib.component import Here, Probe, Provision
+from deploys.lib.programs import program_folder
+from deploys.lib.render import ROOT
 from deploys.lib.scram import digest_of, verifier
 
+PROGRAMS = tuple(ROOT / "payload" / "postgres" / name for name in ("database", "dumps.py"))
 DEBIAN_MAJOR = {"12": 15, "13": 17}
 SOURCES = "/etc/apt/sources.list.d/portcullis-postgresql.sources"
 REPOSITORY = (
@@ -35,9 +39,26 @@ def unit(here: Here) -> str:
     return f"postgresql@{major(here)}-main.service"
 
 
+def cluster_name(here: Here) -> str:
+    """The cluster as Debian's tools name it."""
+    return f"{major(here)}/main"
+
+
+def copies(here: Here) -> str:
+    """The command that dumps, copies and restores the database; see payload/postgres/database."""
+    return f"PGCLUSTER={cluster_name(here)} {program_folder('postgres', PROGRAMS)}/database"
+
+
+def copy_name(database: str) -> str:
+    """The copy of a database on which migrations are rehearsed; PostgreSQL cuts a name at 63 letters."""
+    return f"{database[:50]}_rehearsal"
+
+
 def as_postgres(here: Here, sql: str, database: str = "postgres") -> str:
     """A shell command that runs one statement as the superuser, over the socket of the cluster, whatever its port."""
-    quiet = f"psql --cluster {major(here)}/main -X -A -t -q -v ON_ERROR_STOP=1 -d {database}"
+    # A host outside the run does not say its release, so not its version either; its port does as well.
+    which = f"--cluster {cluster_name(here)}" if major(here) else f"-p {here.settings(PostgresSettings).port}"
+    quiet = f"psql {which} -X -A -t -q -v ON_ERROR_STOP=1 -d {database}"
     return f"runuser -u postgres -- {quiet} -c {quote(sql)} </dev/null"
 
 
@@ -78,40 +99,55 @@ def install(here: Here) -> None:
         f"/usr/lib/postgresql/{major(here)}/bin/pg_checksums --enable -D /var/lib/postgresql/{major(here)}/main; "
         f"done=$?; systemctl start {unit(here)}; exit $done",
     )
+    for path in PROGRAMS:
+        files.put(
+            name=f"postgres | What dumps and restores the database, {path.name}",
+            src=str(path),
+            dest=f"{program_folder('postgres', PROGRAMS)}/{path.name}",
+            mode="755",
+            user="root",
+            group="root",
+        )
 
 
-def provision(here: Here) -> None:
+def provisions(here: Here) -> list[Provision]:
+    """Roles with their passwords, and LiteLLM's database, which is for them alone."""
     s: PostgresSettings = here.settings(PostgresSettings)
-    for role, secret in ((s.user, s.password), ("health", s.health_password)):
-        # The server gets the verifier, made here: the password itself is in no statement, log or command line.
-        made = verifier(role, secret.get_secret_value())
-        stored = as_postgres(
-            here, f"SELECT encode(sha256(rolpassword::bytea), 'hex') FROM pg_authid WHERE rolname = {quoted(role)}"
-        )
-        operations.unless(
-            name=f"postgres | Role {role}",
-            test=f"{stored} | grep -qx {digest_of(made)}",
-            command=f"runuser -u postgres -- psql --cluster {major(here)}/main -X -q -v ON_ERROR_STOP=1 -d postgres",
-            secret_stdin=SecretStr(
-                f"DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {quoted(role)}) "
-                f"THEN CREATE ROLE {named(role)} LOGIN; END IF; END $do$;\n"
-                f"ALTER ROLE {named(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{made}';\n"
+    return [
+        *[_role(here, role, secret) for role, secret in ((s.user, s.password), ("health", s.health_password))],
+        Provision(
+            "Database",
+            f"{as_postgres(here, 'SELECT 1 FROM pg_database WHERE datname = ' + quoted(s.database))} | grep -qx 1",
+            f"runuser -u postgres -- createdb --cluster {major(here)}/main --owner={s.user} --encoding=UTF8 "
+            f"--template=template0 {s.database}",
+        ),
+        Provision(
+            "Only its own roles may connect to the database",
+            as_postgres(here, f"SELECT has_database_privilege('public', {quoted(s.database)}, 'CONNECT')")
+            + " | grep -qx f",
+            as_postgres(
+                here,
+                f"REVOKE ALL ON DATABASE {named(s.database)} FROM PUBLIC; "
+                f"GRANT CONNECT ON DATABASE {named(s.database)} TO health",
             ),
-        )
-    operations.unless(
-        name="postgres | Database",
-        test=f"{as_postgres(here, 'SELECT 1 FROM pg_database WHERE datname = ' + quoted(s.database))} | grep -qx 1",
-        command=f"runuser -u postgres -- createdb --cluster {major(here)}/main --owner={s.user} --encoding=UTF8 "
-        f"--template=template0 {s.database}",
+        ),
+    ]
+
+
+def _role(here: Here, role: str, secret: SecretStr) -> Provision:
+    # The server gets the verifier, made here: the password itself is in no statement, log or command line.
+    made = verifier(role, secret.get_secret_value())
+    stored = as_postgres(
+        here, f"SELECT encode(sha256(rolpassword::bytea), 'hex') FROM pg_authid WHERE rolname = {quoted(role)}"
     )
-    public = f"SELECT has_database_privilege('public', {quoted(s.database)}, 'CONNECT')"
-    operations.unless(
-        name="postgres | Only its own roles may connect to the database",
-        test=f"{as_postgres(here, public)} | grep -qx f",
-        command=as_postgres(
-            here,
-            f"REVOKE ALL ON DATABASE {named(s.database)} FROM PUBLIC; "
-            f"GRANT CONNECT ON DATABASE {named(s.database)} TO health",
+    return Provision(
+        f"Role {role}",
+        f"{stored} | grep -qx {digest_of(made)}",
+        f"runuser -u postgres -- psql --cluster {major(here)}/main -X -q -v ON_ERROR_STOP=1 -d postgres",
+        SecretStr(
+            f"DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {quoted(role)}) "
+            f"THEN CREATE ROLE {named(role)} LOGIN; END IF; END $do$;\n"
+            f"ALTER ROLE {named(role)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{made}';\n"
         ),
     )
 

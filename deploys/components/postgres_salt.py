@@ -11,11 +11,10 @@ from __future__ import annotations
 import hmac
 from shlex import quote
 
-from deploys import operations
 from deploys.components.litellm.settings import LitellmSettings
-from deploys.components.postgres_install import as_postgres, cluster, named, quoted
+from deploys.components.postgres_install import as_postgres, named, quoted
 from deploys.components.postgres_settings import PostgresSettings
-from deploys.lib.component import Here, Probe
+from deploys.lib.component import Here, Provision
 
 SCHEMA = "portcullis"
 # What is digested. Never changed: every database in use has the digest of it.
@@ -47,33 +46,23 @@ def offered(here: Here) -> str:
     return ""
 
 
-def refusals(here: Here) -> list[Probe]:
-    """Whether the database that is there was encrypted with another salt key; asked before anything changes."""
-    s: PostgresSettings = here.settings(PostgresSettings)
-    mark = offered(here)
-    if not mark:
-        return []
-    # A server that does not run cannot be asked: its gateways ask again, before they use the new key.
-    found = f"$({as_postgres(here, QUERY, s.database)} 2>/dev/null)"
-    ask = f'[ ! -d {cluster(here)} ] || {{ found={found}; [ "${{found:-{mark}}}" = {mark} ] || {{ '
-    return [Probe("another salt key", f"{ask}echo {quote(REFUSAL)}; exit 1; }}; }}")]
-
-
-def keep(here: Here) -> None:
+def provisions(here: Here) -> list[Provision]:
     """Mark a database that has no mark yet. Another one is never overwritten."""
     s: PostgresSettings = here.settings(PostgresSettings)
     mark = offered(here)
     if not mark:
-        return
+        return []
     asked = as_postgres(here, QUERY, s.database)
     # The owner's, so that a dump can be read back by it.
     made = (
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {named(s.user)}; "
         f"COMMENT ON SCHEMA {SCHEMA} IS {quoted(PREFIX + mark)}"
     )
-    operations.unless(
-        name="postgres | Mark of the salt key",
-        test=f"{asked} | grep -qx {mark}",
-        command=f'found=$({asked}) && if [ -n "$found" ]; then echo {quote(REFUSAL)} >&2; exit 1; fi && '
-        f"{as_postgres(here, made, s.database)}",
-    )
+    return [
+        Provision(
+            "Mark of the salt key",
+            f"{asked} | grep -qx {mark}",
+            f'found=$({asked}) && if [ -n "$found" ]; then echo {quote(REFUSAL)} >&2; exit 1; fi && '
+            f"{as_postgres(here, made, s.database)}",
+        )
+    ]

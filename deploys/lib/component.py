@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deploys.lib.settings import HostSettings, Settings
+from pydantic import SecretStr
+
+from deploys.lib.host_settings import HostSettings
+from deploys.lib.settings import Settings
 from deploys.lib.sizing import Demand, HostPlan, Machine
 
 Effect = Literal["none", "reload", "restart"]
@@ -40,11 +43,31 @@ class Link:
 
 @dataclass(frozen=True)
 class Probe:
-    """A question asked on the host as root: ``command`` exits 0 and may print one line of detail."""
+    """A question asked on the host as root: ``command`` exits 0 and may print one line of detail.
+
+    A refusal may be asked on another host, named by ``on``; and its answer may be judged here: ``judge`` is given the
+    detail and says why it is a refusal, or nothing. What it knows is never shown and never sent.
+    """
 
     name: str
     command: str
     seconds: int = 30
+    on: str = ""
+    judge: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Provision:
+    """Something a service has to be told once it answers: ``command`` runs unless ``test`` exits 0.
+
+    Both are shell text without a secret; ``stdin`` is what ``command`` reads, and may be one. It is part of what a
+    run leaves in the ledger: going back to that run tells the service the same again.
+    """
+
+    name: str
+    test: str
+    command: str
+    stdin: SecretStr | None = None
 
 
 @dataclass(frozen=True)
@@ -110,29 +133,40 @@ def _no_operations(here: Here) -> None:
     return None
 
 
+def _nothing_before(here: Here, run: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Component:
     """One service of the gateway: data and pure functions, plus the two that call operations.
 
-    ``files``, ``links``, ``check``, ``ready``, ``probes``, ``demand`` and ``problems`` are pure. ``install`` runs
-    before any file is written, ``provision`` after the service is ready; both call idempotent operations only.
-    ``group`` is the inventory group whose hosts get the component; ``needs`` are components some host must have.
+    ``files``, ``links``, ``guard``, ``check``, ``ready``, ``provisions``, ``probes``, ``demand`` and ``problems`` are
+    pure. ``install`` runs before any file is written, ``provision`` after the service is ready; both call idempotent
+    operations only. ``guard`` is asked before any file is written, ``check`` after; where the new version of a managed
+    file lies meanwhile, the shell function `new PATH` prints.
+    ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
+    all of its hosts and its files are changed on none; with the run's name.
+        ``group`` is the inventory group whose hosts get the component; ``needs`` are components some host must have.
     """
 
     name: str
     settings: type[Settings]
     demand: Callable[[Any, Machine, frozenset[str]], Demand]
     install: Callable[[Here], None] = _no_operations
+    before: Callable[[Here, str], None] = _nothing_before
     files: Callable[[Here], list[ConfigFile]] = _nothing
     links: Callable[[Here], list[Link]] = _nothing
     unit: Callable[[Here], str] | None = None
     extra_units: Callable[[Here], list[str]] = _nothing
     stopped_units: Callable[[Here], list[str]] = _nothing
+    guard: Callable[[Here], list[str]] = _nothing
     check: Callable[[Here], list[str]] = _nothing
     check_seconds: int = 120
     outdated: Callable[[Here], list[Probe]] = _nothing
     ready: Callable[[Here], str] = lambda here: "true"
     ready_seconds: int = 60
+    provisions: Callable[[Here], list[Provision]] = _nothing
     provision: Callable[[Here], None] = _no_operations
     problems: Callable[[Here], list[str]] = _nothing
     refusals: Callable[[Here], list[Probe]] = _nothing

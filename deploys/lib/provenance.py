@@ -89,10 +89,15 @@ def body(text: str) -> str:
     return re.sub(f"^{re.escape(MARK)}.*\n?", "", text, flags=re.MULTILINE)
 
 
+@cache
+def who() -> str:
+    """Who runs this, and on which machine."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # no such user, as in some containers
+        return socket.gethostname()
+
+
 def note(site: Iterable[Member], version: str) -> str:
     """What the host's ``portcullis-version`` notes of this run, as JSON; ``version`` is a component's command."""
-    try:
-        who = f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # no such user, as in some containers
-        who = socket.gethostname()
-    return json.dumps({"revision": revision(), "input": input_digest(site), "who": who, "version": version})
+    return json.dumps({"revision": revision(), "input": input_digest(site), "who": who(), "version": version})

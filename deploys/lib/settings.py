@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +16,9 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
-    field_validator,
 )
 
-from deploys.lib.patterns import IP, worded, words_of
+from deploys.lib.patterns import words_of
 from deploys.lib.secrets import SecretError
 
 S = TypeVar("S", bound="Settings")
@@ -79,70 +78,6 @@ def secret(reference: str, description: str) -> Any:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-# Folders of the root directory that belong to the distribution or the kernel, or are emptied by them.
-SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr")
-ELSEWHERE = "name a folder of its own, such as /var/backups/portcullis or /srv/backups"
-
-
-class HostSettings(Settings):
-    """Keys of the run itself, not of one component."""
-
-    components: str | list[str] = Field(
-        "all",
-        validate_default=True,
-        description="Work on these components only: a list, or names with commas between them. `all` for all.",
-    )
-    preset: Literal["auto", "small", "large"] = Field(
-        "auto",
-        description="Size to plan for: `small` is 4 vCPU and 8 GB, `large` is 8 vCPU and 16 GB, `auto` asks the host.",
-    )
-    vcpus: int | None = Field(None, ge=1, le=256, description="Virtual CPUs to plan for, instead of the preset's.")
-    memory_mb: int | None = Field(
-        None, ge=512, le=4_194_304, description="Memory to plan for in MiB, instead of the preset's."
-    )
-    private_address: str | None = Field(
-        None,
-        pattern=IP,
-        description="IP address under which the other hosts reach this one. Default: `ssh_hostname`, when that is "
-        "an IP address. Needed when the gateway is spread over several hosts.",
-    )
-    backup_root: str = Field(
-        "/var/backups/portcullis",
-        pattern=worded(r"^/[A-Za-z0-9_./-]+$", "a whole path, of letters, digits and _ . / -"),
-        description="Folder on the host for copies of what a run changes.",
-    )
-    extra_ca_certificates: list[str] = Field(
-        default_factory=list,
-        description="PEM files on the controlling machine with certificate authorities the host must trust as well, "
-        "such as a company proxy's.",
-    )
-
-    @field_validator("backup_root")
-    @classmethod
-    def _of_its_own(cls, value: str) -> str:
-        parts = value.strip("/").split("/")
-        if not all(part.strip(".") for part in parts):
-            raise ValueError("is not a plain path; write it without `..`, `.` and double slashes")
-        if parts[0] in SYSTEM or parts[:2] in (["var", "tmp"], ["var", "run"], ["var", "lock"]):
-            raise ValueError(f"is in a folder of the system's own, which is no place for copies; {ELSEWHERE}")
-        if parts[:3] == ["var", "lib", "portcullis"]:
-            raise ValueError(f"is where Portcullis keeps what it is working on; {ELSEWHERE}")
-        # Copies lie there under the paths of what they are copies of, and nothing else should.
-        if len(parts) < (3 if parts[0] == "var" else 2):
-            raise ValueError(f"is a folder that others use too; {ELSEWHERE}")
-        return "/" + "/".join(parts)
-
-    @field_validator("components")
-    @classmethod
-    def _split(cls, value: str | list[str]) -> list[str]:
-        names = value.split(",") if isinstance(value, str) else value
-        return [name.strip() for name in names if name.strip()]
-
-    def wants(self, component: str) -> bool:
-        """Whether this run works on ``component``."""
-        return "all" in self.components or component in self.components
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

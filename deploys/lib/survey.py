@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deploys.lib.component import Component, Here, Member
+from deploys.lib.host_settings import HostSettings
 from deploys.lib.origin import located
-from deploys.lib.settings import HostSettings, Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
+from deploys.lib.settings import Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
 from deploys.lib.sizing import PRESETS, HostPlan, Machine, SizingError, plan_host
 
 

@@ -1,25 +1,34 @@
-"""The pure half of changing a component: what is compared, what is sent to the host, what a difference is called."""
+"""The pure half of changing a component: what is compared, and what a difference is called."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import re
-import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from shlex import quote
 
-from deploys.lib.component import ConfigFile, Effect, Link, Probe
+from deploys.lib.bundle import Change, provisions_text
+from deploys.lib.component import ConfigFile, Effect, Link
 from deploys.lib.provenance import MARK, body
 from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
 TOOLS = "/usr/local/lib/portcullis"
 # The program that switches files on the host, and what it reads when it starts.
-PROGRAM = tuple(ROOT / "payload" / "host" / name for name in ("transact-lib", "transact"))
+PROGRAM = tuple(
+    ROOT / "payload" / "host" / name
+    for name in (
+        "ledger_entries.py",
+        "ledger_shown.py",
+        "ledger_plan.py",
+        "ledger_prune.py",
+        "ledger",
+        "transact-lib",
+        "transact",
+    )
+)
 
 
 @cache
@@ -30,27 +39,6 @@ def program_folder() -> str:
     """
     whole = b"\0".join(path.read_bytes() for path in PROGRAM)
     return f"{TOOLS}/transact-{hashlib.sha256(whole).hexdigest()[:12]}"
-
-
-@dataclass(frozen=True)
-class Change:
-    """Everything one component wants changed on one host, ready to be compared and sent."""
-
-    component: str
-    items: tuple[ConfigFile | Link, ...]
-    unit: str = ""
-    extra_units: tuple[str, ...] = ()
-    stopped_units: tuple[str, ...] = ()
-    check: tuple[str, ...] = ()
-    ready: str = "true"
-    ready_seconds: int = 60
-    check_seconds: int = 120
-    outdated: tuple[Probe, ...] = ()
-    note: str = "{}"
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(item.path for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -75,6 +63,8 @@ class State:
     reloaded: float = 0.0
     pending: bool = False
     outdated: tuple[str, ...] = ()
+    obsolete: tuple[str, ...] = ()
+    provisions: str = ""
 
 
 def calendar_checks(items: Iterable[ConfigFile | Link]) -> list[str]:
@@ -101,6 +91,9 @@ def question(change: Change) -> str:
     ]
     lines += [f"look {quote(path)}" for path in change.paths]
     lines.append(f"[ -s {STATE}/pending/{change.component} ] && echo pending")
+    served = f"{STATE}/served/{change.component}"
+    lines.append(f"printf 'provisions\\t%s\\n' \"$(sha256sum 2>/dev/null <{served}/provisions.json | cut -c 1-64)\"")
+    lines.append(f"cut -s -f 6 {served}/files.tsv 2>/dev/null | sed 's/^/listed\\t/'")
     if change.unit:
         unit = quote(change.unit)
         lines.append(
@@ -127,6 +120,7 @@ def parse(lines: Sequence[str]) -> State:
     files: dict[str, Found] = {}
     words: dict[str, str] = {}
     outdated: list[str] = []
+    listed: list[str] = []
     for line in lines:
         kind, *rest = line.split("\t")
         if kind == "file" and len(rest) == 5:
@@ -141,6 +135,8 @@ def parse(lines: Sequence[str]) -> State:
             words["enabled"] = rest[0] if words.get("enabled") != "no" else "no"
         elif kind == "outdated":
             outdated.append(rest[0])
+        elif kind == "listed":
+            listed.append(rest[0])
         else:
             words[kind] = rest[0] if rest else "yes"
     return State(
@@ -151,6 +147,8 @@ def parse(lines: Sequence[str]) -> State:
         reloaded=float(words.get("StateChangeTimestamp", 0)),
         pending="pending" in words,
         outdated=tuple(outdated),
+        obsolete=tuple(path for path in listed if path not in files),
+        provisions=words.get("provisions", ""),
     )
 
 
@@ -196,41 +194,8 @@ def reasons(change: Change, state: State) -> list[str]:
         why.append("a unit is not enabled, or runs and should not")
     if state.pending:
         why.append("an earlier run was cut off")
+    why += [f"{path} is no longer wanted" for path in state.obsolete]
+    if state.provisions != hashlib.sha256(provisions_text(change).encode()).hexdigest():
+        # What the ledger keeps must be what is told to the service now, or going back would tell it something older.
+        why.append("what it is told once it answers differs")
     return [*why, *state.outdated]
-
-
-def _member(archive: tarfile.TarFile, name: str, text: str) -> None:
-    data = text.encode()
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(data), 0o600
-    archive.addfile(info, io.BytesIO(data))
-
-
-def bundle(change: Change) -> str:
-    """What ``payload/host/transact`` works from, as base64 of a tar archive.
-
-    It travels over standard input into a folder only root can enter: no secret is in a command line, and none lies
-    in a temporary file that others could read on the way.
-    """
-    rows = []
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as archive:
-        for number, item in enumerate(change.items, 1):
-            if isinstance(item, Link):
-                rows.append(["link", "-", "-", "-", item.effect, item.path, item.target])
-            else:
-                rows.append(["file", item.mode, item.user, item.group, item.effect, item.path, ""])
-                _member(archive, f"f/{number}", item.text)
-        _member(archive, "files.tsv", "".join("\t".join(row) + "\n" for row in rows))
-        plan = {
-            "unit": change.unit,
-            "extra_units": " ".join(change.extra_units),
-            "stopped_units": " ".join(change.stopped_units),
-            "ready_seconds": str(change.ready_seconds),
-            "check_seconds": str(change.check_seconds),
-        }
-        _member(archive, "plan", "".join(f"{name}={quote(value)}\n" for name, value in plan.items()))
-        _member(archive, "check.sh", "".join(f"{line}\n" for line in ("set -e", *change.check)) if change.check else "")
-        _member(archive, "ready.sh", change.ready + "\n")
-        _member(archive, "provenance.json", change.note)
-    return base64.encodebytes(buffer.getvalue()).decode()

@@ -4,15 +4,12 @@
 launch.py serve     LITELLM ARGUMENTS     run the gateway
 launch.py validate  CONFIG                exit 0 when LiteLLM loads CONFIG and every model in it
 launch.py migrate   CONFIG                bring the database to this version's schema, then exit
-launch.py schema    ENVIRONMENT           exit 0 when the database named in that file has this version's schema
-launch.py salt      ENVIRONMENT           exit 0 unless that database was encrypted with another salt key
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import os
 import re
 import socket
@@ -117,50 +114,6 @@ def write_spend_at_the_end() -> None:
     LifespanOn.shutdown = write_and_shutdown  # type: ignore[method-assign]
 
 
-def stored(environment: Path, name: str) -> str:
-    """A value of the environment file, its quoting undone."""
-    line = next(line for line in environment.read_text().splitlines() if line.startswith(f"{name}="))
-    return re.sub(r"\\(.)", r"\1", line.partition("=")[2][1:-1])
-
-
-def asked(environment: Path, query: str, *values: str) -> tuple[object, ...] | None:
-    """The first row of what the gateway's database answers; nothing is changed there."""
-    import psycopg
-
-    try:
-        with psycopg.connect(stored(environment, "DATABASE_URL"), connect_timeout=10) as connection:
-            return connection.execute(query, values).fetchone()
-    except psycopg.errors.UndefinedTable:
-        fail("the database is empty")
-    except psycopg.Error as error:
-        fail(f"the database cannot be asked: {type(error).__name__}")
-    return None
-
-
-def schema(environment: Path) -> None:
-    """Ask the database for the newest migration of this installation."""
-    newest = max(path.parent.name for path in SITE.glob("litellm_proxy_extras/migrations/*/migration.sql"))
-    query = "SELECT count(*) FROM _prisma_migrations WHERE migration_name = %s AND finished_at IS NOT NULL"
-    row = asked(environment, query, newest)
-    if not row or not row[0]:
-        fail(f"the database lacks the migration {newest}")
-
-
-# Where the database keeps a mark of the salt key it was encrypted with (deploys/components/postgres_salt.py sets it).
-SALT_LABEL = b"portcullis: the salt key of this database"
-SALT_QUERY = (
-    "SELECT substring(obj_description(oid, 'pg_namespace') FROM 'portcullis-salt:([0-9a-f]{64})') "
-    "FROM pg_namespace WHERE nspname = 'portcullis'"
-)
-
-
-def salt(environment: Path) -> None:
-    """Refuse a salt key that is not the database's: what it has stored would be unreadable."""
-    own = hmac.digest(stored(environment, "LITELLM_SALT_KEY").encode(), SALT_LABEL, "sha256").hex()
-    if (row := asked(environment, SALT_QUERY)) and row[0] and row[0] != own:
-        fail("litellm_salt_key: the database was encrypted with another salt key than the one offered")
-
-
 def run_litellm(arguments: list[str]) -> None:
     sys.argv = ["litellm", *arguments]
     from litellm import run_server
@@ -168,6 +121,7 @@ def run_litellm(arguments: list[str]) -> None:
     run_server()
 
 
+REMEMBERED = 50
 # Variables that differ from one start or unit to another and say nothing about the configuration.
 PASSING = (
     *("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_", "MEMORY_PRESSURE", "NOTIFY_", "WATCHDOG_", "MAINPID"),
@@ -177,11 +131,13 @@ PASSING = (
 
 
 def seal_of(config: Path) -> str:
-    """What the verdict on a configuration depends on: its text, the environment, this program, the installation."""
+    """What the verdict on a configuration depends on: its text, the environment, this program, the installation.
+
+    Of secrets in the environment only this one digest of everything is kept.
+    """
     variables = sorted(f"{name}={value}" for name, value in os.environ.items() if not name.startswith(PASSING))
     installation = str(Path(sys.prefix).resolve())
     parts = [config.read_bytes(), Path(__file__).read_bytes(), *(text.encode() for text in (installation, *variables))]
-    # Of secrets in the environment only this one digest of everything is kept.
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -195,32 +151,41 @@ def declared_models(config: Path) -> int:
     loaded = yaml.safe_load(config.read_text()) or {}
     names = [entry["model_name"] for entry in loaded.get("model_list") or []]
     aliases = ((loaded.get("router_settings") or {}).get("model_group_alias") or {}).values()
-    shown = [a if isinstance(a, str) else a["model"] for a in aliases if isinstance(a, str) or not a.get("hidden")]
+    shown = [
+        one if isinstance(one, str) else one["model"]
+        for one in aliases
+        if isinstance(one, str) or not one.get("hidden")
+    ]
     return len(names) + sum(names.count(target) for target in shown)
 
 
 def validate(config: Path) -> None:
-    """Let LiteLLM load the configuration; refuse what it only warns about. A verdict is remembered."""
+    """Let LiteLLM load the configuration; refuse what it only warns about. Good verdicts are remembered."""
     refuse_stray_pth()
     stamp = STATE / "validated"
     seal = seal_of(config)
-    if stamp.is_file() and stamp.read_text() == seal:
+    known = stamp.read_text().split() if stamp.is_file() else []
+    if seal in known:
         return
     # It fails on a directory for metrics that only the service has; INFO and below would print the configuration.
     environment = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"} | {"LITELLM_LOG": "WARNING"}
-    command = [sys.executable, "-c", "from litellm import run_server; run_server()", "--config", str(config)]
-    done = subprocess.run([*command, "--validate_config"], env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", "from litellm import run_server; run_server()"]
+    done = subprocess.run(
+        [*command, "--config", str(config), "--validate_config"], env=environment, capture_output=True, text=True
+    )
     output = done.stdout + done.stderr
     if done.returncode:
         fail(f"LiteLLM refuses {config}: {reason(output)}")
-    if ignored := re.findall(r"Key '([^']+)' is not a valid argument for Router", output):
+    ignored = re.findall(r"Key '([^']+)' is not a valid argument for Router", output)
+    if ignored:
         fail(f"LiteLLM ignores these router_settings of {config}: {', '.join(sorted(set(ignored)))}")
     counted, models = re.search(r"config OK \((\d+) models?\)", output), declared_models(config)
     if not counted or int(counted.group(1)) != models:
         found = counted.group(1) if counted else "no"
         fail(f"LiteLLM loads {found} models from {config} and should load {models}: it drops an entry it cannot use")
     part = stamp.with_suffix(".part")
-    part.write_text(seal)
+    # Of more than the last: going back to an earlier configuration in an emergency should not wait for this.
+    part.write_text("\n".join([*known[1 - REMEMBERED :], seal]))
     part.replace(stamp)
 
 
@@ -240,8 +205,6 @@ def main() -> None:
         refuse_stray_pth()
         os.environ.pop("DISABLE_SCHEMA_UPDATE", None)
         run_litellm(["--config", arguments[0], "--skip_server_startup"])
-    elif word in ("schema", "salt") and len(arguments) == 1:
-        {"schema": schema, "salt": salt}[word](Path(arguments[0]))
     else:
         fail(__doc__ or "", 2)
 

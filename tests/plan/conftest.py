@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.plan import ledgers
 from tests.plan.command import MARK, Ran, pyinfra
 
-SITE = "deploys/site.py"
+SITE, BACK, HISTORY = "deploys/site.py", "deploys/rollback.py", "deploys/history.py"
 # Inventories that differ from inventories/fake.py in one thing each.
 VARIED = {
     "no-hosts": "litellm = []\n",
@@ -54,6 +55,8 @@ VARIED = {
     ),
     "placed/group_data/litellm": "litellm_port = 'beaten'\nlitellm_models = [\n    {'modle': 'x'},\n]\n",
     "placed/more/litellm": "\n\nlitellm_port = 0\n",
+    "ledgers": ledgers.inventory(),
+    "held": ledgers.held(),
     "gateway-fails": (
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
         "_bad = {'cat /var/lib/portcullis/switched/litellm.': {'success': False, 'stderr': 'not ready'}}\n"
@@ -71,6 +74,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
     root = Path(__file__).resolve().parents[2]
     site = str(root / SITE)
     fake = root / "inventories" / "fake.py"
+    back_wrong = ("onyl=litellm", "litellm_port=4001", "run=yesterday")
     wrong = ("redis_prot=6380", f"redis_password={MARK}-literal", "litellm_salt_key=007")
     return {
         "plan": lambda: pyinfra(SITE, "--json", "--diff", "-vvv", "--debug"),
@@ -107,6 +111,15 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
         "too large": on("too-large", SITE, "-y", "--debug"),
         "sudoo": on("sudoo", SITE, "-y", "--debug"),
         "port taken": on("port-taken", SITE, "-y", "--debug"),
+        "dry": lambda: pyinfra(SITE, "--dry", "--debug"),
+        "held": on("held", SITE, "-y", "--debug"),
+        "history": on("ledgers", HISTORY, "-y", "--debug"),
+        "history elsewhere": lambda: pyinfra(str(root / HISTORY), "-y", "--debug", inventory=fake, cwd=folder),
+        "back": on("ledgers", BACK, "-y", "--debug", "--data", "fake_delay=0.001"),
+        "back dry": on("ledgers", BACK, "--dry", "--debug"),
+        "back wrong": on("ledgers", BACK, "-y", "--debug", *(word for one in back_wrong for word in ("--data", one))),
+        "back unknown": on("ledgers", BACK, "-y", "--debug", "--data", "run=20250101T000000Z-abcd"),
+        "back elsewhere": lambda: pyinfra(str(root / BACK), "-y", "--debug", inventory=fake, cwd=folder),
         "part of the site": lambda: pyinfra(SITE, "--json", "--limit", "litellm"),
     }
 

@@ -21,6 +21,11 @@ HOSTS = {
     "litellm": {"@fake/gw-1", "@fake/gw-2"},
     "health": {"@fake/gw-1", "@fake/gw-2"},
 }
+ON_THE_DATABASES_HOST = {
+    "litellm | What migrations this version has, for the database's host",
+    "litellm | Dump the database before it is migrated, and prove the dump",
+    "litellm | Remove the copy that the migration was rehearsed on",
+}
 SWITCH = "Write, check and use its files"
 
 
@@ -48,7 +53,9 @@ def test_each_component_is_on_its_own_hosts_only(ran: Runs) -> None:
     for operation in ran("plan").plan:
         component = operation["name"].partition(" |")[0]
         if operation["hosts_with_change"]:
-            assert set(operation["hosts_with_change"]) == HOSTS[component], operation["name"]
+            # The database's host has a part in a gateway's change of version: it dumps first.
+            where = HOSTS["postgres"] if operation["name"] in ON_THE_DATABASES_HOST else HOSTS[component]
+            assert set(operation["hosts_with_change"]) == where, operation["name"]
     assert set(HOSTS) == {component.name for component in COMPONENTS}
 
 
@@ -61,6 +68,21 @@ def test_a_component_is_installed_then_switched_then_ready_then_provisioned(ran:
     assert not set(provision) & {SWITCH, "Packages"}
     if component == "postgres":
         assert {"Role litellm", "Role health", "Database"} <= set(provision)
+
+
+def test_a_gateway_changes_after_the_dump_and_the_rehearsal_whatever_host_they_are_on(ran: Runs) -> None:
+    order = names(ran("plan"), "litellm")
+    steps = [
+        "Python environment, from the hash-locked set",
+        "Dump the database before it is migrated, and prove the dump",
+        "Rehearse the migration on a copy of the database",
+        "Remove the copy that the migration was rehearsed on",
+        SWITCH,
+    ]
+    assert [name for name in order if name in steps] == steps
+    gates = [order.index(name) for name in order if name.startswith("Before the files: ")]
+    places = [order.index(name) for name in steps]
+    assert [sum(gate < place for gate in gates) for place in places] == [0, 1, 2, 3, 3], "each waits for all hosts"
 
 
 def test_one_component_alone_comes_with_the_base_it_needs(ran: Runs) -> None:

@@ -13,8 +13,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploys.lib.bundle import Change, bundle
 from deploys.lib.component import ConfigFile, Effect, Link
-from deploys.lib.transaction import PROGRAM, Change, bundle
+from deploys.lib.transaction import PROGRAM
 
 USER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
 UNIT = "x.service"
@@ -23,12 +24,13 @@ UNIT = "x.service"
 SYSTEMCTL = r"""#!/bin/sh
 echo "$*" >>"$FAKE/calls"
 last() { for word; do :; done; echo "$word"; }
+told() { case $flags in *--quiet*) ;; *) echo "$1" ;; esac; }
 now() { date -u '+%a %Y-%m-%d %H:%M:%S.%6N UTC'; }
-unit=$(last "$@")
+unit=$(last "$@") flags=$*
 case "$*" in
-*is-active*) [ "$(cat "$FAKE/active.$unit" 2>/dev/null)" = active ] ;;
+*is-active*) state=$(cat "$FAKE/active.$unit" 2>/dev/null || echo inactive); told "$state"; [ "$state" = active ] ;;
 *is-failed*) [ "$(cat "$FAKE/active.$unit" 2>/dev/null)" = failed ] ;;
-*is-enabled*) [ -e "$FAKE/enabled.$unit" ] ;;
+*is-enabled*) if [ -e "$FAKE/enabled.$unit" ]; then told enabled; else told disabled; exit 1; fi ;;
 *enable*--now*) : >"$FAKE/enabled.$unit"; echo active >"$FAKE/active.$unit"; [ -e "$UNITS/$unit" ] ;;
 disable*--now*|stop*) echo inactive >"$FAKE/active.$unit"; case "$*" in disable*) rm -f "$FAKE/enabled.$unit" ;; esac ;;
 disable*) rm -f "$FAKE/enabled.$unit" ;;
@@ -78,8 +80,8 @@ class Sandbox:
         for folder in (self.etc, self.fake / "bin", self.fake / "killers", self.units):
             folder.mkdir(parents=True)
         texts = {path.name: path.read_text() for path in PROGRAM}
-        # What lies at a fixed place on a host lies in the sandbox: units, and where a file is made ready.
-        moved = {"/etc/systemd/system/": f"{self.units}/", "/${top%%/*}/": f"{root}/", '"/$top/': f'"{root}/'}
+        # What lies at a fixed place on a host lies in the sandbox: where a file is made ready, and versions.
+        moved = {"/${top%%/*}/": f"{root}/", '"/$top/': f'"{root}/', '"/opt/"': f'"{root}/opt/"'}
         for place, inside in moved.items():
             assert sum(text.count(place) for text in texts.values()) == 1, place
             texts = {name: text.replace(place, inside) for name, text in texts.items()}
@@ -112,30 +114,43 @@ class Sandbox:
         return f'grep -q -F {text} {self.fake}/running/main.conf || {{ echo "serves another"; exit 1; }}'
 
     def stage(self, change: Change, run: str = "R1") -> None:
-        folder = self.state / "staged" / f"x.{run}"
+        folder = self.state / "staged" / f"{change.component}.{run}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
             archive.extractall(folder, filter="data")
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """Variables that move everything into the sandbox, for the programs and for the fake ones they call."""
+        return {
+            "PATH": f"{self.fake}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PORTCULLIS_STATE": str(self.state),
+            "PORTCULLIS_UNITS": str(self.units),
+            "PORTCULLIS_TOOLS": str(self.root / "tools"),
+            "PORTCULLIS_LOCK": str(self.root / "lock"),
+            "FAKE": str(self.fake),
+            "ETC": str(self.etc),
+            "UNITS": str(self.units),
+            **more,
+        }
+
     def run(
-        self, change: Change | None = None, run: str = "R1", backups: Path | None = None, kill_before: int = 0
+        self,
+        change: Change | None = None,
+        run: str = "R1",
+        backups: Path | None = None,
+        kill_before: int = 0,
+        component: str = "x",
     ) -> Done:
         """Stage ``change`` and run transact to its end, or until before its changing step ``kill_before``."""
         if change is not None:
             self.stage(change, run)
+            component = change.component
         (self.fake / "count").write_text("0\n")
         first = f"{self.fake}/killers:" if kill_before else ""
-        environment = {
-            "PATH": f"{first}{self.fake}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PORTCULLIS_STATE": str(self.state),
-            "PORTCULLIS_ATTACHED": "1",
-            "FAKE": str(self.fake),
-            "ETC": str(self.etc),
-            "UNITS": str(self.units),
-            "KILL_BEFORE": str(kill_before),
-        }
-        command = ["sh", "-c", f'echo $$ >{self.fake}/pid; exec "$0" "$@"', str(self.program), "x", run]
+        environment = self.environment(KILL_BEFORE=str(kill_before))
+        environment["PATH"] = first + environment["PATH"]
+        command = ["sh", "-c", f'echo $$ >{self.fake}/pid; exec "$0" "$@"', str(self.program), component, run]
         done = subprocess.run(
             [*command, str(backups or self.backups)],
             env=environment,

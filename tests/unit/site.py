@@ -110,14 +110,23 @@ def recorded(component: Component, here: Here, monkeypatch: Any) -> list[tuple[s
         monkeypatch.setattr(operations, name, record(name))
     monkeypatch.setattr("pyinfra.operations.files.put", record("put"))
     component.install(here)
+    for one in component.provisions(here):
+        # As apply calls it.
+        said = {"test": one.test, "command": one.command, "secret_stdin": one.stdin}
+        calls.append(("unless", {"name": f"{component.name} | {one.name}", **said}))
     component.provision(here)
     return calls
 
 
 def declared(component: Component, here: Here) -> Iterator[tuple[str, str]]:
     """Every text ``component`` declares beside its files' contents, with a word for where it stands."""
-    for question in component.check(here):
-        yield "check", question
+    for word, lines in (("check", component.check(here)), ("guard", component.guard(here))):
+        for line in lines:
+            yield word, line
+    for one in component.provisions(here):
+        yield f"provision {one.name}", one.name
+        yield f"provision {one.name} test", one.test
+        yield f"provision {one.name} command", one.command
     yield "ready", component.ready(here)
     yield "version", component.version(here)
     for kind, probes in (("probe", component.probes(here)), ("refusal", component.refusals(here))):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploys.auditing.cli import main
@@ -75,6 +75,7 @@ def shape(node: yaml.Node) -> object:
 @given(secret=SECRET)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_secret_in_yaml_is_masked_and_the_file_keeps_its_structure(style: str, secret: str) -> None:
+    assume(secret not in STYLES[style])  # hypothesis picks words of our own code
     text = STYLES[style].replace("SECRET", secret)
     masked = mask_text(text, yaml=True)
     assert secret not in masked
@@ -86,6 +87,7 @@ def test_a_secret_in_yaml_is_masked_and_the_file_keeps_its_structure(style: str,
 @given(secret=SECRET)
 @pytest.mark.parametrize("line", LINES)
 def test_a_secret_in_any_other_file_is_masked(line: str, secret: str) -> None:
+    assume(secret not in line)
     masked = mask_text(line.replace("SECRET", secret) + "\n", yaml=False)
     assert secret not in masked
     assert read_mark(masked)

@@ -5,23 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from deploys.components.base import AUTHORITIES, BASE
+from deploys.components.base import AUTHORITIES, BASE, TRUSTED
 from deploys.lib.settings import SettingsError
 from deploys.lib.transaction import program_folder
 from tests.unit import site
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-
-
-def trust(monkeypatch: pytest.MonkeyPatch, *paths: str) -> dict[str, Any]:
-    """The step that has authorities trusted, for certificates at ``paths``."""
-    here = site.single(extra_ca_certificates=list(paths))
-    (step,) = [arguments for name, arguments in site.recorded(BASE, here, monkeypatch) if name == "step"]
-    return step
 
 
 def test_an_extra_authority_is_a_file_that_update_ca_certificates_reads(tmp_path: Path) -> None:
@@ -31,29 +23,30 @@ def test_an_extra_authority_is_a_file_that_update_ca_certificates_reads(tmp_path
     assert (file.text, file.mode, file.effect) == (PEM, "0644", "none")
 
 
-def test_authorities_are_trusted_again_when_one_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "proxy.pem").write_text(PEM)
-    before = trust(monkeypatch, f"{tmp_path}/proxy.pem")
-    (tmp_path / "proxy.pem").write_text(PEM.replace("MIIB", "MIIC"))
-    assert trust(monkeypatch, f"{tmp_path}/proxy.pem")["inputs"] != before["inputs"]
+def test_the_store_is_made_anew_whenever_the_extra_authorities_are_others(tmp_path: Path) -> None:
+    """Also by going back, which brings files and asks the same question."""
+    (one,) = BASE.provisions(site.single())
+    store, noted = tmp_path / "store", tmp_path / "noted"
+    store.mkdir()
+    (tmp_path / "update-ca-certificates").write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n')
+    (tmp_path / "update-ca-certificates").chmod(0o755)
 
+    def run(text: str) -> bool:
+        script = text.replace(AUTHORITIES, str(store)).replace(TRUSTED, str(noted))
+        return not subprocess.run(["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}).returncode
 
-def test_an_authority_that_is_no_longer_wanted_is_no_longer_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "new.pem").write_text(PEM)
-    folder = tmp_path / "trusted"
-    folder.mkdir()
-    for wanted, left in (([f"{tmp_path}/new.pem"], ["company.crt", "portcullis-new.crt"]), ([], ["company.crt"])):
-        for name in ("portcullis-old.crt", "portcullis-new.crt", "company.crt"):
-            (folder / name).write_text(PEM)
-        script = trust(monkeypatch, *wanted)["script"].replace(AUTHORITIES, str(folder))
-        (tmp_path / "update-ca-certificates").write_text('#!/bin/sh\necho "$*"\n')
-        (tmp_path / "update-ca-certificates").chmod(0o755)
-        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-        told = subprocess.run(["sh", "-eu"], input=script, text=True, capture_output=True, env=path)
-        assert (told.returncode, told.stdout, told.stderr) == (0, "--fresh\n", "")
-        assert sorted(path.name for path in folder.iterdir()) == left
+    changes = (
+        lambda: None,
+        lambda: (store / "portcullis-a.crt").write_text(PEM),
+        lambda: (store / "portcullis-a.crt").write_text(PEM.replace("MIIB", "MIIC")),
+        lambda: (store / "portcullis-a.crt").unlink(),
+    )
+    for asked, change in enumerate(changes, 1):
+        change()
+        assert not run(one.test) and run(one.command) and run(one.test)
+        assert (tmp_path / "asked").read_text() == "--fresh\n" * asked
+    (store / "company.crt").write_text(PEM)
+    assert run(one.test), "others are none of ours"
 
 
 @pytest.mark.parametrize(
@@ -91,17 +84,43 @@ def test_the_tool_is_put_there_before_any_component_needs_it(monkeypatch: pytest
     calls = [(name, arguments.get("dest", "")) for name, arguments in site.recorded(BASE, site.single(), monkeypatch)]
     folder = program_folder()
     assert re.fullmatch(r"/usr/local/lib/portcullis/transact-[0-9a-f]{12}", folder)
-    assert calls[:3] == [("packages", ""), ("put", f"{folder}/transact-lib"), ("put", f"{folder}/transact")]
+    programs = [
+        "ledger_entries.py",
+        "ledger_shown.py",
+        "ledger_plan.py",
+        "ledger_prune.py",
+        "ledger",
+        "transact-lib",
+        "transact",
+    ]
+    assert calls[:8] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
+        "what a program reads when it starts is there before it, and python3 before the ledger"
+    )
 
 
-def refusal(folder: Path, names: str = "") -> str:
-    """What the host says of ``folder`` as backup_root; ``names`` are shell functions that play its programs."""
+def refusal(folder: Path, names: str = "", asked: str = "") -> str:
+    """What the host says of ``folder`` as backup_root; ``names`` are shell functions that play its programs.
+
+    ``asked`` is a word of the question; without one it is the first.
+    """
     here = site.single(backup_root="/srv/backups")
-    (probe,) = BASE.refusals(here)
+    probe = next(probe for probe in BASE.refusals(here) if asked in probe.name)
     script = f"{names}\n{probe.command.replace('/srv/backups', str(folder))}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
     assert bool(done.returncode) is bool(done.stdout), done
     return done.stdout.strip().replace(str(folder), "ROOT")
+
+
+def test_a_full_backup_disk_is_said_before_anything_changes(tmp_path: Path) -> None:
+    def df(free: int) -> str:
+        return f"df() {{ [ \"$3\" = {tmp_path} ] && printf 'Avail\\n%s\\n' {free}; }}"
+
+    for folder in (tmp_path, tmp_path / "not" / "there"):  # the disk it will be made on
+        assert refusal(folder, df(20), "room") == ""
+        assert refusal(folder, df(19), "room") == (
+            "backup_root: ROOT has 19 MB left, and a copy of whatever changes goes there; make room, or name another "
+            "folder"
+        )
 
 
 def test_a_backup_root_that_is_used_otherwise_is_refused_before_anything_changes(tmp_path: Path) -> None:

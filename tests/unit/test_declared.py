@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from deploys.components import COMPONENTS
+from deploys.lib.apply import change_for
+from deploys.lib.bundle import bundle
 from deploys.lib.component import Component, ConfigFile, Here, Link
 from deploys.lib.render import ROOT
-from deploys.lib.transaction import Change, bundle, question
+from deploys.lib.transaction import question
 from tests.unit import site
 
 EACH = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
@@ -51,18 +53,18 @@ def test_no_command_question_or_name_has_a_secret_in_it(component: Component, mo
 def test_the_change_shows_no_secret_where_pyinfra_logs_it(component: Component) -> None:
     # `--debug` and -v write the arguments of a fact and of an operation into the log, by their repr.
     for here in places(component):
-        items = (*component.files(here), *component.links(here))
-        change = Change(component.name, items, check=tuple(component.check(here)), ready=component.ready(here))
+        change = change_for(component, here)
         for text in (repr(change), question(change), repr(here), repr(component)):
             assert not leaks(text)
         assert not leaks(bundle(change)), "and the bundle is not plain text"
 
 
 def shells(component: Component, here: Here, calls: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
-    words = ("check", "ready", "version", "probe", "refusal")
+    words = ("check", "guard", "ready", "version", "probe", "refusal")
     found = [(where, text) for where, text in site.declared(component, here) if where.split()[0] in words]
-    # What the host runs is the whole of check.sh.
+    # What the host runs is the whole of check.sh, and of guard.sh.
     found.append(("check.sh", "\n".join(component.check(here))))
+    found.append(("guard.sh", "\n".join(component.guard(here))))
     for operation, arguments in calls:
         found += [
             (f"{operation} {arguments['name']} {word}", arguments[word])

@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploys.components import postgres_salt
 from deploys.components.litellm import install as litellm_install
-from deploys.lib.render import quote_env
 from tests.unit.launcher import imported, lay_out, refused, started
 
 
@@ -122,26 +120,3 @@ def test_a_worker_that_ends_writes_the_spend_it_has_collected_before(fakes: Path
 def test_a_wrong_call_says_how_it_is_called(fakes: Path, arguments: list[str]) -> None:
     done = started(fakes, *arguments)
     assert done.returncode == 2 and "launch.py serve" in done.stderr
-
-
-def test_the_launcher_asks_for_the_mark_that_the_database_is_given(launch: ModuleType) -> None:
-    assert launch.SALT_LABEL == postgres_salt.LABEL
-    assert launch.SALT_QUERY == postgres_salt.QUERY
-
-
-@pytest.mark.parametrize(
-    ("mark", "refused_it"), [(None, False), ("own", False), ("f" * 64, True)], ids=["no mark yet", "its own", "another"]
-)
-def test_another_salt_key_than_the_databases_is_refused(
-    launch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str | None, refused_it: bool
-) -> None:
-    key = 'salt"0123456789$abcdef`01234\\56789ab'
-    environment = tmp_path / "env"
-    environment.write_text(f"LITELLM_SALT_KEY={quote_env(key)}\nDATABASE_URL={quote_env('postgresql://x')}\n")
-    found = postgres_salt.digest(key) if mark == "own" else mark
-    monkeypatch.setattr(launch, "asked", lambda path, query: None if found is None else (found,))
-    if not refused_it:
-        launch.salt(environment)
-        return
-    with pytest.raises(SystemExit):
-        launch.salt(environment)

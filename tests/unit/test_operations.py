@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploys import facts, operations
+from deploys.lib import ledger, steps
 
 
 def commands(monkeypatch: pytest.MonkeyPatch, answer: bool, **arguments: Any) -> list[Any]:
@@ -35,7 +36,8 @@ def test_a_secret_on_standard_input_is_text_on_the_way_to_the_host_only(monkeypa
 
 def test_nothing_is_run_when_it_is_already_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands(monkeypatch, True, test="true", command="psql", secret_stdin=SecretStr("x")) == []
-    assert commands(monkeypatch, False, test="false", command="createdb x") == ["createdb x"]
+    noted = ledger.begins("tell it once it answers")
+    assert commands(monkeypatch, False, test="false", command="createdb x") == [f"{noted}createdb x"]
 
 
 def begin(monkeypatch: pytest.MonkeyPatch, operation: Any, **arguments: Any) -> str:
@@ -52,7 +54,7 @@ def test_a_step_that_hangs_ends_before_it_holds_up_the_next_day(monkeypatch: pyt
 
 
 def test_a_step_that_is_ended_from_outside_says_so_and_is_not_done(tmp_path: Path) -> None:
-    text = operations.step_text("echo begun; sleep 30", str(tmp_path), "0" * 64)
+    text = steps.step_text("echo begun; sleep 30", str(tmp_path), "0" * 64)
     log = tmp_path / "log"
     with log.open("w") as out:
         unit = subprocess.Popen(["sh", "-c", text], stdout=out, stderr=out, start_new_session=True)
@@ -73,7 +75,7 @@ def test_a_step_that_is_ended_from_outside_says_so_and_is_not_done(tmp_path: Pat
 
 def test_a_step_that_ends_by_itself_leaves_its_seal(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["sh", "-c", operations.step_text('echo "$HOME $DATA"', str(tmp_path), "seal")], capture_output=True, text=True
+        ["sh", "-c", steps.step_text('echo "$HOME $DATA"', str(tmp_path), "seal")], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, f"/root {tmp_path}/data\n")
     assert (tmp_path / "done").read_text() == "seal\n"

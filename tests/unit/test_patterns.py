@@ -10,8 +10,9 @@ import pytest
 from pydantic import Field, StringConstraints
 
 from deploys.components import COMPONENTS
+from deploys.lib.host_settings import HostSettings
 from deploys.lib.patterns import worded, words_of
-from deploys.lib.settings import HostSettings, Settings, SettingsError, settings_from
+from deploys.lib.settings import Settings, SettingsError, settings_from
 from tests.unit import site
 
 

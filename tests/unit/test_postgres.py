@@ -6,8 +6,6 @@ import base64
 import hashlib
 import hmac
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -32,9 +30,10 @@ def admitted(here: Here) -> list[str]:
     assert rows[0] == ["local", "all", "postgres", "peer"]
     assert rows[-2] == ["local", "all", "all", "reject"]
     hosts = rows[1:-2]
-    assert all(row[0] == "host" and row[1] == '"litellm"' and row[4:] == ["scram-sha-256"] for row in hosts)
-    assert [row[2] for row in hosts] == ['"litellm"', '"health"'] * (len(hosts) // 2)
-    return [row[3] for row in hosts[::2]]
+    assert all(row[0] == "host" and row[4:] == ["scram-sha-256"] for row in hosts)
+    each = [('"litellm"', '"litellm"'), ('"litellm_rehearsal"', '"litellm"'), ('"litellm"', '"health"')]
+    assert [(row[1], row[2]) for row in hosts] == each * (len(hosts) // 3)
+    return [row[3] for row in hosts[::3]]
 
 
 def listens(here: Here) -> str:
@@ -150,8 +149,9 @@ def test_a_word_of_sql_is_a_name_like_any_other(monkeypatch: pytest.MonkeyPatch)
     (rights,) = [a["command"] for _, a in calls if a["name"].startswith("postgres | Only its own roles")]
     assert 'REVOKE ALL ON DATABASE "grant" FROM PUBLIC; GRANT CONNECT ON DATABASE "grant" TO health' in rights
     hba = next(file.text for file in POSTGRES.files(here) if file.path.endswith("pg_hba.conf"))
-    assert [line.split()[1:3] for line in hba.splitlines() if line.startswith("host ")][:2] == [
+    assert [line.split()[1:3] for line in hba.splitlines() if line.startswith("host ")][:3] == [
         ['"grant"', '"order"'],
+        ['"grant_rehearsal"', '"order"'],
         ['"grant"', '"health"'],
     ]
 
@@ -185,33 +185,6 @@ def test_every_line_of_the_template_is_kept_or_a_matter_of_taste() -> None:
     written = set(re.findall(r"^([a-z_]+) = ", text, re.M))
     kept = set(postgres_extra.KEPT)
     assert written - kept == postgres_extra.TASTE and not kept & postgres_extra.TASTE
-
-
-def salt_refusal(here: Here, folder: Path, stored: str | None) -> subprocess.CompletedProcess[str]:
-    """The refusal on a host whose database has this mark; without a database when it is None."""
-    (folder / "cluster").mkdir(exist_ok=True)
-    psql = f"echo '{stored}'" if stored is not None else "echo 'database does not exist' >&2; exit 2"
-    (folder / "runuser").write_text(f"#!/bin/sh\n{psql}\n")
-    (folder / "runuser").chmod(0o755)
-    (probe,) = [probe for probe in POSTGRES.refusals(here) if probe.name == "another salt key"]
-    command = probe.command.replace("/etc/postgresql/17/main", str(folder / "cluster"))
-    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
-    return subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True)
-
-
-def test_a_database_of_another_salt_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = site.single()
-    own = postgres_salt.offered(here)
-    for stored in (own, "", None):
-        done = salt_refusal(here, tmp_path, stored)
-        assert (done.returncode, done.stdout) == (0, ""), stored
-    monkeypatch.setitem(site.SECRETS, "LITELLM_SALT_KEY", "another-salt-0123456789-abcdefghij")
-    done = salt_refusal(site.single(), tmp_path, own)
-    assert done.returncode == 1
-    assert done.stdout.startswith("litellm_salt_key: the database was encrypted with another salt key than the one")
-    (tmp_path / "cluster").rmdir()
-    command = POSTGRES.refusals(site.single())[-1].command
-    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0, "a bare host has no cluster"
 
 
 def test_the_mark_of_a_salt_key_is_keyed_with_it_and_never_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ import yaml
 
 from deploys.components import COMPONENTS
 from deploys.lib import provenance
+from deploys.lib.bundle import Change
 from deploys.lib.component import ConfigFile, Link
 from deploys.lib.render import ROOT
-from deploys.lib.transaction import Change, differing, parse, question
+from deploys.lib.transaction import differing, parse, question
 from tests.unit import site
 from tests.unit.sandbox import Sandbox
 

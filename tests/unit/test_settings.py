@@ -11,7 +11,8 @@ from deploys.components import COMPONENTS
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
 from deploys.lib import settings
-from deploys.lib.settings import HostSettings, Port, Secret, Settings, SettingsError, settings_from
+from deploys.lib.host_settings import HostSettings
+from deploys.lib.settings import Port, Secret, Settings, SettingsError, settings_from
 from deploys.lib.sizing import Machine
 from tests.unit import site
 

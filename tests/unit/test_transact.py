@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from deploys.lib.bundle import Change
+from deploys.lib.component import ConfigFile, Link
 from deploys.lib.render import ROOT
-from deploys.lib.transaction import Change
 from tests.unit.sandbox import UNIT, Sandbox
 
 
@@ -27,6 +29,12 @@ def first(box: Sandbox, main: str = "one\n") -> Change:
         box.link("current", "/opt/1"),
         ready=box.serves(main.strip()),
     )
+
+
+def altered(box: Sandbox, *items: ConfigFile | Link, **more: object) -> Change:
+    """The first version with ``items`` in place of its own of the same path, or besides them."""
+    whole = {item.path: item for item in (*first(box).items, *items)}
+    return dataclasses.replace(first(box), items=tuple(whole.values()), **{"ready": "true", **more})  # type: ignore[arg-type]
 
 
 def deployed(box: Sandbox) -> dict[str, tuple[str, str, str]]:
@@ -80,10 +88,11 @@ def test_a_service_is_restarted_reloaded_or_left_alone_as_its_file_asks(
     box: Sandbox, name: str, effect: str, asked: list[str]
 ) -> None:
     deployed(box)
-    done = box.run(box.change(box.file(name, "two\n", effect)))  # type: ignore[arg-type]
+    wanted = altered(box, box.file(name, "two\n", effect))  # type: ignore[arg-type]
+    done = box.run(wanted)
     assert (done.code, box.calls()) == (0, asked)
     assert done.out.splitlines()[0] == f"wrote {box.etc}/{name}"
-    done = box.run(box.change(box.file(name, "two\n", effect)))  # type: ignore[arg-type]
+    done = box.run(wanted)
     assert (done.code, done.out, box.calls()) == (0, "", []), "and not a second time"
 
 
@@ -108,9 +117,7 @@ def test_what_was_changed_by_hand_is_put_right(box: Sandbox, what: str) -> None:
 
 def test_a_copy_of_every_changed_file_stays_in_the_runs_folder(box: Sandbox) -> None:
     deployed(box)
-    box.run(
-        box.change(box.file("main.conf", "two\n"), box.link("current", "/opt/2"), box.file("extra.conf", "x\n")), "R1"
-    )
+    box.run(altered(box, box.file("main.conf", "two\n"), box.link("current", "/opt/2"), box.file("extra.conf", "x\n")))
     copies = box.backups / "R1"
     kept = copies / f"files{box.etc}"
     assert (kept / "main.conf").read_text() == "one\n" and oct((kept / "main.conf").stat().st_mode & 0o777) == "0o640"
@@ -170,7 +177,7 @@ def test_a_service_that_does_not_get_ready_is_back_with_its_previous_files(
 
 def test_a_service_that_serves_with_neither_is_said_so(box: Sandbox) -> None:
     before = deployed(box)
-    (box.state / "served" / "x.sh").write_text("exit 1\n")
+    (box.state / "served" / "x" / "ready.sh").write_text("exit 1\n")
     done = box.run(second(box, ready="exit 1"))
     assert box.tree() == before
     assert done.sentence.endswith(
@@ -204,9 +211,9 @@ def test_a_failed_first_deploy_leaves_nothing_and_stops_what_it_started(box: San
 def test_a_timer_runs_when_it_is_wanted_and_stops_when_it_is_not(box: Sandbox) -> None:
     deployed(box)
     timer = box.file("x.timer", "timer\n", "none")
-    assert box.run(box.change(timer, extra_units=("x.timer",))).code == 0
+    assert box.run(altered(box, timer, extra_units=("x.timer",))).code == 0
     assert box.calls() == ["enable --quiet --now x.timer"]
-    assert box.run(box.change(stopped_units=("x.timer",))).code == 0
+    assert box.run(altered(box, timer, stopped_units=("x.timer",))).code == 0
     assert box.calls() == ["disable --quiet --now x.timer"]
 
 

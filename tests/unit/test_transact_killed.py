@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploys.lib.transaction import Change
+from deploys.lib.bundle import Change
 from tests.unit.sandbox import UNIT, Sandbox
 from tests.unit.test_transact_units import swapped, units, version, with_timers
 
@@ -22,13 +22,14 @@ EVERY = 1 if STRIDE == 1 else 2
 def start(box: Sandbox) -> Change:
     return box.change(
         box.file(UNIT, "unit\n"), box.file("main.conf", "one\n", mode="0600"), box.link("current", "/opt/1"),
-        ready=box.serves("one"),
+        box.file("old.timer", "timer\n", "none"), extra_units=("old.timer",), ready=box.serves("one"),
     )  # fmt: skip
 
 
 def change(box: Sandbox, main: str = "two", note: str = "new\n", **how: str) -> Change:
-    """One file that was there, one that was not, one link. ``how`` may break it."""
+    """One file that was there, one that was not, one link; a timer goes. ``how`` may break it."""
     return box.change(
+        box.file(UNIT, "unit\n"),
         box.file("main.conf", f"{main}\n", mode="0640"),
         box.file("new/note.conf", note),
         box.link("current", "/opt/2"),
@@ -49,6 +50,13 @@ def restore(box: Sandbox, whole: Path) -> None:
     now = datetime.now(UTC).strftime("%a %Y-%m-%d %H:%M:%S.%f UTC")
     for name in ("started", "moved"):
         (box.fake / name).write_text(now)
+
+
+def ticks(box: Sandbox) -> bool:
+    """Whether the timer that the change removes is enabled and runs; not something in between."""
+    enabled, active = (box.fake / "enabled.old.timer").exists(), (box.fake / "active.old.timer").read_text()
+    assert enabled == (active == "active\n")
+    return enabled
 
 
 def at_rest(box: Sandbox) -> None:
@@ -76,14 +84,14 @@ def kill_at(root: Path, begin: int, every: int) -> int:
         # The same again: it ends as if it had not been killed, the service with the new files too.
         again = box.run(change(box), "R2")
         assert (again.code, again.sentence) == (0, ""), f"step {step}"
-        assert box.tree() == wanted and box.running() == "two\n", f"step {step}"
+        assert box.tree() == wanted and box.running() == "two\n" and not ticks(box), f"step {step}"
         at_rest(box)
 
         # A broken one: it goes back to before the first, not to the half of it that was done.
         restore(box, cut)
         broken = box.run(change(box, "dies", "bad\n"), "R2")
         assert broken.code == 1 and box.tree() == before, f"step {step}: {broken.sentence}"
-        assert box.running() == "one\n", f"step {step}"
+        assert box.running() == "one\n" and ticks(box), f"step {step}"
         at_rest(box)
 
         # The earlier one, because somebody thought better of it: no half-written file lies about.

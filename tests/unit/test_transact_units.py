@@ -9,8 +9,9 @@ import pytest
 
 from deploys.components import COMPONENTS
 from deploys.lib.apply import change_for
+from deploys.lib.bundle import Change
 from deploys.lib.component import ConfigFile, Link
-from deploys.lib.transaction import PROGRAM, Change, calendar_checks, program_folder
+from deploys.lib.transaction import PROGRAM, calendar_checks, program_folder
 from tests.unit import site
 from tests.unit.sandbox import UNIT, Sandbox
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import grp
-import io
+import hashlib
 import itertools
 import os
 import pwd
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from deploys.lib.component import ConfigFile, Effect, Link
+from deploys.lib.bundle import Change, provisions_text
+from deploys.lib.component import ConfigFile, Effect, Link, Provision
 from deploys.lib.transaction import (
-    Change,
     Found,
     State,
-    bundle,
     differing,
     digest,
     effect,
@@ -102,11 +101,17 @@ def test_reasons_are_said_for_every_combination() -> None:
         "older": "x.service is older than its files",
         "disabled": "a unit is not enabled, or runs and should not",
         "pending": "an earlier run was cut off",
+        "obsolete": "/etc/b is no longer wanted",
+        "told": "what it is told once it answers differs",
     }
+    as_told = hashlib.sha256(provisions_text(change).encode()).hexdigest()
     for chosen in itertools.product([False, True], repeat=len(said)):
         on = dict(zip(said, chosen, strict=True))
         found = on_host(changed=AFTER if on["older"] else BEFORE, content="0" * 64 if on["differs"] else digest(FILE))
         state = State({"/etc/a": found}, not on["inactive"], not on["disabled"], 100, 0, on["pending"])
+        state = dataclasses.replace(
+            state, obsolete=("/etc/b",) if on["obsolete"] else (), provisions="" if on["told"] else as_told
+        )
         wanted = [text for word, text in said.items() if on[word] and not (word == "older" and on["inactive"])]
         assert reasons(change, state) == wanted
 
@@ -169,13 +174,34 @@ def test_the_question_finds_on_a_real_disk_what_is_there(tmp_path: Path) -> None
     wanted = Change("x", (mine(file, "text\n"), Link(str(link), "/nowhere/2"), mine(gone, "x")))
     state = ask(wanted, tmp_path)
     assert differing(wanted, state) == [str(gone)]
-    assert state.files[str(file)].changed == pytest.approx(file.stat().st_ctime, abs=1e-6)
+    os.utime(file, (1, 1_700_000_000))
+    assert ask(wanted, tmp_path).files[str(file)].changed == 1_700_000_000, "when its content was made"
     file.chmod(0o600)
     assert differing(wanted, ask(wanted, tmp_path)) == [str(file), str(gone)]
     assert not state.pending
     (tmp_path / "pending").mkdir()
     (tmp_path / "pending" / "x").write_text("run\tpath\n")
     assert ask(wanted, tmp_path).pending
+
+
+def test_the_question_finds_what_an_earlier_run_had_and_what_the_service_was_told(tmp_path: Path) -> None:
+    told = Provision("Role", "true", "psql", SecretStr("a password"))
+    wanted = Change("x", (mine(tmp_path / "a", "text\n"),), provisions=(told,))
+    (tmp_path / "a").write_text("text\n")
+    (tmp_path / "a").chmod(0o640)
+    assert reasons(wanted, ask(wanted, tmp_path)) == ["what it is told once it answers differs"], "there is no ledger"
+    served = tmp_path / "served" / "x"
+    served.mkdir(parents=True)
+    (served / "provisions.json").write_text(provisions_text(wanted))
+    rows = [f"file\t0644\troot\troot\tnone\t{path}\t\n" for path in (tmp_path / "a", "/etc/it is old")]
+    (served / "files.tsv").write_text("".join(rows))
+    assert reasons(wanted, ask(wanted, tmp_path)) == ["/etc/it is old is no longer wanted"]
+    other = dataclasses.replace(told, stdin=SecretStr("another password"))
+    found = ask(dataclasses.replace(wanted, provisions=(other,)), tmp_path)
+    assert "what it is told once it answers differs" in reasons(dataclasses.replace(wanted, provisions=(other,)), found)
+    assert reasons(dataclasses.replace(wanted, items=(), provisions=()), State({})) == [
+        "what it is told once it answers differs"
+    ]
 
 
 def test_the_question_reads_systemds_times_in_any_zone(tmp_path: Path) -> None:
@@ -189,36 +215,3 @@ def test_the_question_reads_systemds_times_in_any_zone(tmp_path: Path) -> None:
     off = Change("x", (), unit="x.service", stopped_units=("x.timer",))
     assert not ask(off, tmp_path).enabled, "and one that runs and should not"
     assert ask(off, tmp_path, timer="3").enabled
-
-
-def test_a_bundle_unpacks_to_what_the_host_works_from(tmp_path: Path) -> None:
-    change = Change(
-        "x",
-        (FILE, Link("/opt/current", "/opt/2", "reload")),
-        unit="it's.service",
-        extra_units=("a.timer", "b.timer"),
-        stopped_units=("c.timer",),
-        check=("one", "two"),
-        ready="ready",
-    )
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
-        archive.extractall(tmp_path, filter="data")
-        assert {info.mode for info in archive} == {0o600}, "none of it is for others"
-    assert (tmp_path / "f" / "1").read_text() == "text\n"
-    assert (tmp_path / "files.tsv").read_text().splitlines() == [
-        "file\t0644\troot\troot\trestart\t/etc/a\t",
-        "link\t-\t-\t-\treload\t/opt/current\t/opt/2",
-    ]
-    assert (tmp_path / "check.sh").read_text() == "set -e\none\ntwo\n"
-    assert (tmp_path / "ready.sh").read_text() == "ready\n"
-    shown = subprocess.run(
-        ["sh", "-c", f'. {tmp_path}/plan; echo "$unit|$extra_units|$stopped_units|$ready_seconds|$check_seconds"'],
-        capture_output=True,
-        text=True,
-    )
-    assert shown.stdout == "it's.service|a.timer b.timer|c.timer|60|120\n"
-
-
-def test_a_component_without_a_check_has_an_empty_one(tmp_path: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(Change("x", (FILE,)))))) as archive:
-        assert archive.getmember("check.sh").size == 0

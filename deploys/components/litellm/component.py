@@ -6,8 +6,7 @@ from shlex import quote
 
 from pydantic import SecretStr
 
-from deploys import operations
-from deploys.components.litellm import bootstrap, metrics
+from deploys.components.litellm import bootstrap, database, metrics
 from deploys.components.litellm import timers as probing
 from deploys.components.litellm.config import (
     SELFTEST,
@@ -39,7 +38,7 @@ from deploys.components.litellm.settings import (
     default_workers,
     workers_on,
 )
-from deploys.lib.component import Component, ConfigFile, Effect, Here, Link, Listener, Probe
+from deploys.lib.component import Component, ConfigFile, Effect, Here, Link, Listener, Probe, Provision
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine
 
@@ -100,17 +99,22 @@ def units(here: Here, wanted: bool) -> list[str]:
     return [*renewal, *metrics.units(s, wanted), *(probing.timers(s) if wanted else [])]
 
 
-def provision(here: Here) -> None:
+def provisions(here: Here) -> list[Provision]:
     """Teams and keys, once the gateway answers: it is asked first, and told what differs."""
     s: LitellmSettings = here.settings(LitellmSettings)
-    operations.unless(
-        name="litellm | Teams and keys",
-        test=bootstrap.check_command(s, base_url(here), ENVIRONMENT),
-        command=bootstrap.apply_command(base_url(here), ENVIRONMENT),
-        secret_stdin=SecretStr(bootstrap.wanted(s, secrets=True)),
-        # Gateways have one database: the second one finds what the first one has made.
-        _serial=True,
-    )
+    return [
+        Provision(
+            "Teams and keys",
+            bootstrap.check_command(s, base_url(here), ENVIRONMENT),
+            bootstrap.apply_command(base_url(here), ENVIRONMENT),
+            SecretStr(bootstrap.wanted(s, secrets=True)),
+        )
+    ]
+
+
+def install_all(here: Here) -> None:
+    install(here)
+    database.put_programs()
 
 
 def links(here: Here) -> list[Link]:
@@ -126,23 +130,38 @@ def oneshot(unit: str, what: str) -> str:
     )
 
 
+def guard(here: Here) -> list[str]:
+    """The salt key reads what the database has stored, and the version can use it; asked before any file is written."""
+    new = f'"$(new {ENVIRONMENT})"'
+    key = "$(grep ^LITELLM_SALT_KEY= {file} 2>/dev/null)"
+    # The key in use has been tried already; with it come addresses and passwords that may be another time's.
+    same = f'[ "{key.format(file=new)}" = "{key.format(file=ENVIRONMENT)}" ]'
+    return [
+        f"{same} || {database.asked('salt', version_folder(here), new)} || exit 1",
+        database.reversible(version_folder(here), f"{ROOT}/current", ENVIRONMENT),
+    ]
+
+
 def check(here: Here) -> list[str]:
     """LiteLLM loads the new configuration in the service's own sandbox; then the schema is brought up to this version.
 
     Migrations are a step of their own because LiteLLM's own start treats a failed one as a detail. The database itself
-    is asked whether it needs one: it may have been replaced since the last run.
+    is asked whether it needs one: it may have been replaced since the last run. Whoever needs one has to have gone
+    through it on a copy first.
     """
     s: LitellmSettings = here.settings(LitellmSettings)
-    calendar = quote(s.recycle_calendar)
+    calendar, folder = quote(s.recycle_calendar), version_folder(here)
+    migrate = oneshot("litellm-migrate.service", "the database migration failed; the version in use was left alone")
     return [
         f"systemd-analyze calendar {calendar} >/dev/null 2>&1 || "
         f"{{ echo litellm_recycle_calendar: {calendar} is not a time of systemd; see systemd.time; exit 1; }}",
         *redis_check(here),
         # Before anything is started with it; the file is in place by now, and put back when this says no.
-        f"{version_folder(here)}/venv/bin/python {LAUNCH} salt {ENVIRONMENT}",
+        f"{database.asked('salt', folder, ENVIRONMENT)} || exit 1",
         oneshot("litellm-check.service", "the gateway's configuration was refused"),
-        f"{schema(version_folder(here))} >/dev/null 2>&1 || "
-        f"{oneshot('litellm-migrate.service', 'the database migration failed; the version in use was left alone')}",
+        f"{schema(folder)} >/dev/null 2>&1 || "
+        f"{{ {database.asked('rehearsed', folder, ENVIRONMENT)} && {migrate}; }} || exit 1",
+        f"{database.asked('keep', folder, ENVIRONMENT)} || exit 1",
     ]
 
 
@@ -196,12 +215,14 @@ LITELLM = Component(
     name="litellm",
     settings=LitellmSettings,
     demand=demand,
-    install=install,
+    install=install_all,
+    before=database.before,
     files=config_files,
     links=links,
     unit=lambda here: "litellm.service",
     extra_units=lambda here: units(here, wanted=True),
     stopped_units=lambda here: units(here, wanted=False),
+    guard=guard,
     check=check,
     check_seconds=CHECK_SECONDS,
     outdated=outdated,
@@ -210,7 +231,7 @@ LITELLM = Component(
     probes=probes,
     refusals=refusals,
     problems=problems,
-    provision=provision,
+    provisions=provisions,
     listeners=lambda here: [
         Listener(here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port"),
         *metrics.listeners(here.settings(LitellmSettings)),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from shlex import quote
 
-from deploys.components.litellm import metrics, timers
+from deploys.components.litellm import database, metrics, timers
 from deploys.components.litellm.config import SELFTEST, public_name
 from deploys.components.litellm.install import ALLOWED_PTH, ROOT, mirror_check, version_folder
 from deploys.components.litellm.settings import LitellmSettings, workers_on
@@ -36,7 +36,7 @@ def workers(here: Here) -> str:
 
 def schema(folder: str) -> str:
     """A shell command that is true when the database has the schema of the installation in ``folder``."""
-    return f"{folder}/venv/bin/python {LAUNCH} schema {ENVIRONMENT}"
+    return database.asked("schema", folder, ENVIRONMENT)
 
 
 def stored(name: str) -> str:
@@ -152,4 +152,5 @@ def refusals(here: Here) -> list[Probe]:
             f"[ -x {version_folder(here)}/prisma/query-engine ] || {{ {mirror_check(s)}; }}",
             seconds=60,
         ),
+        *database.refusals(here),
     ]

@@ -27,7 +27,7 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
 ORDER = (
     *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys", "lavish"),
-    *("refusals", "upgrade", "split", "tls", "interrupted"),
+    *("refusals", "upgrade", "migrations", "rollback", "lock", "killed", "split", "tls", "interrupted"),
 )
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}

@@ -28,6 +28,11 @@ def _settings(version: str) -> dict[str, object]:
     return {name: found[name] for name in ("ollama_version", "ollama_url", "ollama_sha256")}
 
 
+def other_ollama() -> dict[str, object]:
+    """Settings of another version of Ollama than the lab's usual one."""
+    return _settings(VERSIONS[1])
+
+
 def test_ollama_changes_its_version_and_goes_back(trixie: Deployed) -> None:
     server, present = trixie.server, VERSIONS[0]
     other = next(version for version in VERSIONS if version != present)

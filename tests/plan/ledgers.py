@@ -1,0 +1,57 @@
+"""Hosts that do not exist with runs in their ledgers: an inventory for history.py and rollback.py."""
+
+from __future__ import annotations
+
+import json
+
+ONE, TWO, THREE, HELD = (f"20260101T00000{number}Z-000{number}" for number in range(4))
+HOSTS = ("db", "cache", "llm", "gw-1", "gw-2")
+
+
+def _entry(run: str, **other: object) -> dict[str, object]:
+    entry = {
+        "run": run, "kind": "deploy", "who": "ada@desk", "machine": "desk", "revision": "0123456789ab",
+        "command": "deploys/site.py", "began": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:00:10+00:00",
+        "outcome": "done", "problem": "", "changed": ["litellm"], "began_with": ["litellm"], "packages": 0,
+        "touches": {}, "damage": "",
+    }  # fmt: skip
+    return {**entry, **other}
+
+
+def _part(component: str, what: str) -> dict[str, object]:
+    change = {"path": f"/etc/{component}/it", "what": what, "lines": ["-now", "+then"]}
+    part = {"component": component, "changes": [change], "untold": [], "pending": False, "stopped": ""}
+    return {**part, "version": "1.2.3"}
+
+
+def inventory() -> str:
+    """Text of an inventory: the gateways have seen three runs, the others the first one; something differs there."""
+    answers = {}
+    for host in HOSTS:
+        gateway = host.startswith("gw-")
+        runs = [_entry(ONE), _entry(TWO), _entry(THREE, outcome="failed", problem="x")] if gateway else [_entry(ONE)]
+        parts = [_part("litellm", "changes"), _part("health", "is removed")] if gateway else []
+        answers[host] = {
+            "$ledger list ": [json.dumps(runs)],
+            "$ledger plan ": [json.dumps({"run": TWO if gateway else ONE, "components": parts, "problems": []})],
+            "$ledger verify ": [json.dumps({"component": "litellm", "question": "q", "right": True, "said": ""})],
+        }
+    return (
+        "from inventories import fake\n"
+        f"_ledgers = {answers!r}\n"
+        "def _with(group):\n"
+        "    return [(name, {**data, 'fake_responses': {**_ledgers[name[6:]], **data['fake_responses']}})\n"
+        "            for name, data in group]\n"
+        "postgres, redis, ollama, litellm = map(_with, (fake.postgres, fake.redis, fake.ollama, fake.litellm))\n"
+    )
+
+
+def held() -> str:
+    """Text of an inventory one host of which has a run of another machine at work."""
+    lock = {"run": HELD, "who": "ada@desk", "machine": "another", "command": "deploys/site.py", "since": "noon"}
+    answer = [json.dumps(lock), "40", "portcullis-step-litellm.service"]
+    return (
+        "from inventories.fake import litellm, ollama, postgres, redis\n"
+        f"_lock = {{'&& echo taken': {answer!r}}}\n"
+        "redis = [(name, {**data, 'fake_responses': {**_lock, **data['fake_responses']}}) for name, data in redis]\n"
+    )

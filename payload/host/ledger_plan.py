@@ -169,7 +169,7 @@ def plan(root: Path, run: str, only: list[str], quick: bool = False) -> Entry:
             "changes": changes(bundle, present.get(name), masked),
             "untold": untold(bundle) if bundle and not quick else [],
             "pending": pending.exists() and pending.stat().st_size > 0,
-            "stopped": stopped(bundle) if bundle else "",
+            "stopped": stopped(bundle) if bundle and not quick else "",
             "version": manifest["components"][name]["version"] if bundle else "",
         }
         if part["changes"] or part["untold"] or part["pending"] or part["stopped"]:

@@ -71,8 +71,9 @@ def last_run(server: Server) -> str:
 def torn(server: Server) -> list[str]:
     """What is wrong with the ledger: an entry that says it is done and is not whole, or one nobody can read."""
     root = server.here.member.host.backup_root
-    wrong = [f"{entry['run']}: {entry['damage']}" for entry in runs(server) if entry["damage"]]
-    seen = {entry["run"] for entry in runs(server)}
+    known = runs(server)
+    wrong = [f"{entry['run']}: {entry['damage']}" for entry in known if entry["damage"]]
+    seen = {entry["run"] for entry in known}
     for name in server.out(f"ls {root}").split():
         if name not in seen and server.sh(f"[ -s {root}/{name}/run.json ]").status == 0:
             wrong.append(f"{name}: its run.json cannot be read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pyinfra import logger, state
@@ -28,26 +29,40 @@ def _command() -> str:
 
 def hold(one: Any, settings: HostSettings, kind: str) -> str:
     """Take the lock of a host, and let it go when pyinfra disconnects; why it could not be taken, in a sentence."""
-    if only_looks():
+    # Another host's refusal ends the run for all, and pyinfra may have left this one already.
+    if only_looks() or not one.connected:
         return ""
     text = ledger.lock(kind, _command(), settings.backup_root, settings.backup_keep_runs, settings.backup_keep_days)
+    # Before the lock is taken: another host's refusal may end the run while this one is about to.
+    keep, over = _let_go_at_the_end(one)
     # A host that is only imagined (@fake) answers nothing.
     answer = one.get_fact(facts.TakenLock, text=text, instead_of=settings.take_over) or ledger.Taken()
     if answer.held and answer.held["run"] != settings.take_over and ledger.is_dead(answer.held) and not answer.at_work:
         logger.info(f"{one.print_prefix}run {answer.held['run']} of this machine died with the lock: it is taken over")
         answer = one.get_fact(facts.TakenLock, text=text, instead_of=answer.held["run"])
     if answer.held:
+        keep()
         return ledger.explain(one.name, answer)
-    _let_go_at_the_end(one)
+    if over:
+        # pyinfra has left the host meanwhile: at once, then.
+        _let_go_at_the_end(one)
+        one.disconnect()
     return ""
 
 
-def _let_go_at_the_end(one: Any) -> None:
-    """pyinfra disconnects whatever happened, also when it was interrupted; what it calls afterwards comes too late."""
+def _let_go_at_the_end(one: Any) -> tuple[Callable[[], None], list[str]]:
+    """pyinfra disconnects whatever happened, also when it was interrupted; what it calls afterwards comes too late.
+
+    Returns what takes that back, for a lock that was not given; and a list that is not empty once it has happened.
+    """
     disconnect = one.disconnect
+    over: list[str] = []
+
+    def keep() -> None:
+        one.disconnect = disconnect
 
     def finish() -> None:
-        one.disconnect = disconnect
+        over.append(one.name)
         outcome, problem = ended(one)
         try:
             with ctx_host.use(one):
@@ -56,9 +71,11 @@ def _let_go_at_the_end(one: Any) -> None:
                 logger.warning(f"{one.print_prefix}the end of this run was not noted: {said}")
         except (PyinfraError, OSError) as error:
             logger.warning(f"{one.print_prefix}the end of this run was not noted, and its lock was not let go: {error}")
+        keep()
         disconnect()
 
     one.disconnect = finish
+    return keep, over
 
 
 def ended(one: Any) -> tuple[str, str]:

@@ -21,7 +21,7 @@ ONE, TWO, THREE = (run_id(number) for number in range(1, 4))
 class One:
     """A host as pyinfra has it, that answers with the next of ``answers`` when its lock is asked for."""
 
-    name, print_prefix = "gw-1", "[gw-1] "
+    name, print_prefix, connected = "gw-1", "[gw-1] ", True
 
     def __init__(self, *answers: ledger.Taken | None) -> None:
         self.answers, self.asked = list(answers), list[tuple[str, dict[str, Any]]]()

@@ -37,7 +37,10 @@ def hold(one: Any, settings: HostSettings, kind: str) -> str:
     keep, over = _let_go_at_the_end(one)
     # A host that is only imagined (@fake) answers nothing.
     answer = one.get_fact(facts.TakenLock, text=text, instead_of=settings.take_over) or ledger.Taken()
-    if answer.held and answer.held["run"] != settings.take_over and ledger.is_dead(answer.held) and not answer.at_work:
+    # A deploy waits for what a dead run left at work on the host. Going back is planned from how the host is now, which
+    # that would change.
+    free = kind == "deploy" or not answer.at_work
+    if answer.held and answer.held["run"] != settings.take_over and ledger.is_dead(answer.held) and free:
         logger.info(f"{one.print_prefix}run {answer.held['run']} of this machine died with the lock: it is taken over")
         answer = one.get_fact(facts.TakenLock, text=text, instead_of=answer.held["run"])
     if answer.held:

@@ -84,6 +84,13 @@ def test_what_was_started_is_noted_without_the_values_of_data(monkeypatch: pytes
     assert session._command() == "deploys/site.py --limit gw-1 --data redis_password --data dry"
 
 
+def test_going_back_does_not_begin_while_a_dead_run_is_still_at_work_on_the_host() -> None:
+    held_up = held(ONE, machine=ledger.machine(), born="1")
+    busy = ledger.Taken(held_up.held, 5, ("portcullis-transact-litellm.service",))
+    assert "portcullis-transact-litellm.service is at work" in session.hold(One(busy), SETTINGS, "rollback")
+    assert session.hold(One(busy, TAKEN), SETTINGS, "deploy") == "", "a deploy waits for it"
+
+
 def test_an_end_that_could_not_be_noted_is_said_and_disconnects_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(logger, "warning", said.append)

@@ -27,13 +27,12 @@ from pathlib import Path
 from typing import Any
 
 sys.dont_write_bytecode = True  # this folder is what was put there, and nothing else
-from migrations import installed  # noqa: E402
+from migrations import finished, installed  # noqa: E402
 
 # What is digested and what is encrypted. Never changed: every database in use has them.
 LABEL = b"portcullis: the salt key of this database"
 PROBE = "portcullis: whoever can read this has the salt key of this database"
 STORED = Path(__file__).with_name("stored.sql")
-FINISHED = "SELECT DISTINCT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY 1"
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 OTHER_KEY = (
     "litellm_salt_key: the database was encrypted with another salt key than the one offered; what is stored there "
@@ -74,13 +73,6 @@ def copy_of(url: str) -> str:
     before, name = url.split("?", 1)[0].rpartition("/")[0], name_of(url)
     options = url[len(before) + 1 + len(name) :]
     return f"{before}/{name[:50]}_rehearsal{options}"
-
-
-def finished(connection: Any) -> list[str]:
-    """Names of the migrations the database has finished; none for a database without a schema."""
-    if connection.execute("SELECT to_regclass('_prisma_migrations')").fetchone()[0] is None:
-        return []
-    return [name for (name,) in connection.execute(FINISHED).fetchall()]
 
 
 def lacking(connection: Any) -> list[str]:

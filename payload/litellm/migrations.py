@@ -15,6 +15,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 # One piece of SQL: comment, dollar-quoted text, string, quoted name, or any other character.
 PIECE = re.compile(
@@ -129,15 +130,22 @@ def verdict(finished: list[str], older: set[str], newer: dict[str, str]) -> tupl
     return False, f"the {some.removeprefix('the ')} tables, indexes, and columns that may be left out"
 
 
-def finished(environment: Path) -> list[str]:
-    """Names of the migrations that the gateway's database has finished, oldest first."""
+def finished(connection: Any) -> list[str]:
+    """Names of the migrations the database has finished, oldest first; none for a database without a schema."""
+    if connection.execute("SELECT to_regclass('_prisma_migrations')").fetchone()[0] is None:
+        return []
+    query = "SELECT DISTINCT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY 1"
+    return [name for (name,) in connection.execute(query).fetchall()]
+
+
+def finished_there(environment: Path) -> list[str]:
+    """The same of the gateway's own database."""
     import psycopg
 
     line = next(line for line in environment.read_text().splitlines() if line.startswith("DATABASE_URL="))
     url = re.sub(r"\\(.)", r"\1", line.partition("=")[2][1:-1])
-    query = "SELECT DISTINCT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL ORDER BY 1"
     with psycopg.connect(url, connect_timeout=10) as connection:
-        return [name for (name,) in connection.execute(query).fetchall()]
+        return finished(connection)
 
 
 def main() -> int:
@@ -150,7 +158,7 @@ def main() -> int:
         try:
             if not older:
                 raise FileNotFoundError(f"there are no migrations in {arguments[1]}")
-            needed, why = verdict(finished(Path(arguments[0])), older, newer)
+            needed, why = verdict(finished_there(Path(arguments[0])), older, newer)
         except Exception as error:  # a traceback of psycopg may have the database's URL in it
             print(f"portcullis: whether a restore is needed cannot be told: {type(error).__name__}", file=sys.stderr)
             return 1

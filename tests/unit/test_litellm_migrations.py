@@ -14,6 +14,7 @@ from deploys.components.litellm import database
 from deploys.components.litellm.settings import PAYLOAD, locked_versions
 from deploys.lib.settings import SettingsError
 from tests.unit import site
+from tests.unit.gateway_database import Database
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,11 @@ def test_every_lock_comes_with_its_migrations() -> None:
 def test_whether_going_back_needs_the_dump(program: ModuleType, finished: list[str], needed: bool, words: str) -> None:
     found, why = program.verdict(finished, {"1", "2"}, {"1": "", "2": "", "3": "", "4": "", "5": "DROP TABLE x"})
     assert found is needed and words in why
+
+
+def test_a_database_without_a_schema_has_no_migrations_and_takes_any_version(program: ModuleType) -> None:
+    assert program.finished(Database([])) == [] and program.finished(Database(["1"])) == ["1"]
+    assert program.verdict([], {"1"}, {"1": "", "2": "DROP TABLE x"})[0] is False
 
 
 def test_an_installation_is_asked_for_its_migrations(program: ModuleType, tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def test_a_run_is_killed_after_every_operation(trixie: Deployed) -> None:
             assert Gateway(server).chat(SELFTEST).status == 200
     assert len(names) > 40, names
     say(f"      killed {len(names)} times; in the ledger {len(runs(server))} runs")
-    assert {entry["outcome"] for entry in runs(server)} <= {"done", "cut off"}
+    # Entries before are of other tests, also of runs that were to fail.
+    assert {entry["outcome"] for entry in runs(server) if entry["run"] >= home} <= {"done", "cut off"}
     again = run(trixie.name, SITE, **data)
     assert again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
     assert run(trixie.name, ROLLBACK, run=home, **KEPT).status == 0

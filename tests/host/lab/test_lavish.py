@@ -164,4 +164,5 @@ def test_allow_requests_on_db_unavailable_keeps_the_gateway_ready(lavish: Gatewa
     finally:
         server.out(f"systemctl start {unit}")
     until(lambda: readiness(lavish) == (200, "connected"), 60, "the database is back")
-    assert lavish.delete_key(key).status == 200
+    # One worker says so for all; each of the others connects again by itself.
+    until(lambda: lavish.delete_key(key).status in (200, 404), 30, "every worker has the database back")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ _OUTSIDE = threading.Lock()
 SUPPORTED = {"debian": ("12", "13")}
 
 
-def stop(problems: list[str]) -> NoReturn:
+def stop(problems: Sequence[str]) -> NoReturn:
     """End the whole run before anything is changed, with one line per problem."""
     raise DeployError("nothing was changed: " + "\n    ".join(problems))
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import Field
 from pyinfra import host, inventory, logger, state
-from pyinfra.api import DeployError, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from deploys import facts, operations
 from deploys.guard import ARGUMENTS
 from deploys.lib import history
-from deploys.lib.apply import in_our_folder
+from deploys.lib.apply import in_our_folder, stop
 from deploys.lib.component import Component
 from deploys.lib.host_settings import HostSettings
 from deploys.lib.ledger import RUN_ID
@@ -39,10 +39,6 @@ class BackSettings(HostSettings):
     )
 
 
-def _stop(problems: Sequence[str]) -> NoReturn:
-    raise DeployError("nothing was changed: " + "\n    ".join(problems))
-
-
 def _settings_of(one: Any) -> BackSettings:
     def unreadable(reference: str) -> Any:
         raise SettingsError([f"{reference} is not needed here"])
@@ -63,12 +59,12 @@ def settings_here(components: Sequence[Component]) -> BackSettings:
     try:
         settings = _settings_of(host)
     except SettingsError as error:
-        _stop([*problems, *error.problems])
+        stop([*problems, *error.problems])
     names = [component.name for component in components]
     chosen = [name for name in settings.only.split(",") if name]
     problems += [f"only: there is no component {one}{nearest(one, names)}" for one in chosen if one not in names]
     if problems:
-        _stop(problems)
+        stop(problems)
     return settings
 
 
@@ -115,12 +111,12 @@ def look_back(settings: BackSettings, components: Sequence[Component]) -> dict[s
     """What going back changes on this host, shown to the person who asked for it. Stops when it cannot be done."""
     target, problems = _target(settings.run)
     if not target:
-        _stop(problems)
+        stop(problems)
     if held_up := hold(inventory.get_host(host.name), settings, "rollback"):
-        _stop([held_up])
+        stop([held_up])
     plan: dict[str, Any] = host.get_fact(facts.WayBack, root=settings.backup_root, run=target, only=settings.only)
     if plan["problems"]:
-        _stop([f"{host.name}: {problem}" for problem in plan["problems"]])
+        stop([f"{host.name}: {problem}" for problem in plan["problems"]])
     for line in history.way_back(host.name, plan):
         logger.info(line)
     if only_looks():

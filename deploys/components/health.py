@@ -21,10 +21,10 @@ from deploys.lib import pyenv
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.patterns import IP
 from deploys.lib.probes import local_url, patiently
+from deploys.lib.programs import TOOLS
 from deploys.lib.render import ROOT, render
 from deploys.lib.settings import Port, Settings
 from deploys.lib.sizing import Demand, Machine
-from deploys.lib.transaction import TOOLS
 
 PAYLOAD = ROOT / "payload" / "health"
 FOLDER = "/opt/portcullis/health"

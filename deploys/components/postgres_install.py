@@ -5,7 +5,6 @@ from __future__ import annotations
 from shlex import quote
 
 from pydantic import SecretStr
-from pyinfra.operations import files
 
 from deploys import operations
 from deploys.components.postgres_settings import PostgresSettings
@@ -13,6 +12,7 @@ from deploys.lib.component import Here, Probe, Provision
 from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT
 from deploys.lib.scram import digest_of, verifier
+from deploys.lib.tools import put_programs
 
 PROGRAMS = tuple(ROOT / "payload" / "postgres" / name for name in ("database", "dumps.py"))
 DEBIAN_MAJOR = {"12": 15, "13": 17}
@@ -99,15 +99,7 @@ def install(here: Here) -> None:
         f"/usr/lib/postgresql/{major(here)}/bin/pg_checksums --enable -D /var/lib/postgresql/{major(here)}/main; "
         f"done=$?; systemctl start {unit(here)}; exit $done",
     )
-    for path in PROGRAMS:
-        files.put(
-            name=f"postgres | What dumps and restores the database, {path.name}",
-            src=str(path),
-            dest=f"{program_folder('postgres', PROGRAMS)}/{path.name}",
-            mode="755",
-            user="root",
-            group="root",
-        )
+    put_programs("postgres | What dumps and restores the database", program_folder("postgres", PROGRAMS), PROGRAMS)
 
 
 def provisions(here: Here) -> list[Provision]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from deploys.lib.programs import TOOLS
 from deploys.lib.provenance import revision, who
-from deploys.lib.transaction import TOOLS, program_folder
+from deploys.lib.transaction import program_folder
 
 # Taken once per process, in an imported module, so that all hosts of a run share it. UTC, and sorts by time; two
 # operators who begin in the same second have runs of their own.

@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploys.lib.transaction import TOOLS
+TOOLS = "/usr/local/lib/portcullis"
 
 
 def program_folder(name: str, paths: Sequence[Path]) -> str:
-    """Where ``paths`` are on a host. Another version lies beside it: what an earlier one left at work keeps its own."""
+    """Where ``paths`` are on a host; another version lies beside it.
+
+    A shell reads its script while it runs it: one that an earlier run left at work must not find another in its place.
+    """
     whole = b"\0".join(path.read_bytes() for path in paths)
     return f"{TOOLS}/{name}-{hashlib.sha256(whole).hexdigest()[:12]}"

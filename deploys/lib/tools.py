@@ -1,6 +1,9 @@
-"""The programs that change a host and remember what they changed, put there before anything else."""
+"""How programs of ours get onto a host; and those that change one and remember what they changed, before any other."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
 
 from pyinfra.operations import files
 
@@ -10,16 +13,20 @@ from deploys.lib.transaction import PROGRAM, program_folder
 VERSION = ROOT / "payload" / "host" / "portcullis-version"
 
 
-def install_tools(prefix: str) -> None:
-    """Upload what is missing; the names of its operations begin with ``prefix``."""
-    programs = [("The tool that switches files and keeps the ledger", path, program_folder()) for path in PROGRAM]
-    programs.append(("The command that says what made this host", VERSION, "/usr/local/bin"))
-    for what, path, folder in programs:
+def put_programs(what: str, folder: str, paths: Iterable[Path]) -> None:
+    """Upload what ``folder`` misses of ``paths``, in their order; the names of its operations begin with ``what``."""
+    for path in paths:
         files.put(
-            name=f"{prefix} | {what}, {path.name}",
+            name=f"{what}, {path.name}",
             src=str(path),
             dest=f"{folder}/{path.name}",
             mode="755",
             user="root",
             group="root",
         )
+
+
+def install_tools(prefix: str) -> None:
+    """Upload what is missing; the names of its operations begin with ``prefix``."""
+    put_programs(f"{prefix} | The tool that switches files and keeps the ledger", program_folder(), PROGRAM)
+    put_programs(f"{prefix} | The command that says what made this host", "/usr/local/bin", [VERSION])

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from shlex import quote
 
+from deploys.lib import programs
 from deploys.lib.bundle import Change, provisions_text
 from deploys.lib.component import ConfigFile, Effect, Link
 from deploys.lib.provenance import MARK, body
 from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
-TOOLS = "/usr/local/lib/portcullis"
 # The program that switches files on the host, and what it reads when it starts.
 PROGRAM = tuple(
     ROOT / "payload" / "host" / name
@@ -33,12 +33,8 @@ PROGRAM = tuple(
 
 @cache
 def program_folder() -> str:
-    """The folder of ``PROGRAM`` on a host, by its content.
-
-    A shell reads its script while it runs it: one that an earlier run left at work must not find another in its place.
-    """
-    whole = b"\0".join(path.read_bytes() for path in PROGRAM)
-    return f"{TOOLS}/transact-{hashlib.sha256(whole).hexdigest()[:12]}"
+    """The folder of ``PROGRAM`` on a host."""
+    return programs.program_folder("transact", PROGRAM)
 
 
 @dataclass(frozen=True)

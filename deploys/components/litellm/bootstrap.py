@@ -13,8 +13,8 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from deploys.components.litellm.routing import unknown
 from deploys.lib.checks import weakness
 from deploys.lib.patterns import worded
+from deploys.lib.programs import TOOLS
 from deploys.lib.settings import Secret, Settings
-from deploys.lib.transaction import TOOLS
 
 BOOTSTRAP = f"{TOOLS}/litellm-bootstrap.py"
 # As LiteLLM's duration_in_seconds reads them. It also takes a number without a unit, as seconds, which nobody means.

@@ -114,7 +114,7 @@ def provisions(here: Here) -> list[Provision]:
 
 def install_all(here: Here) -> None:
     install(here)
-    database.put_programs()
+    database.install_programs()
 
 
 def links(here: Here) -> list[Link]:

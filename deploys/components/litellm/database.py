@@ -25,9 +25,9 @@ from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
 from deploys.components.postgres_install import as_postgres, copies, copy_name, quoted
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here, Member, Probe
-from deploys.lib.programs import program_folder
+from deploys.lib.programs import TOOLS, program_folder
 from deploys.lib.render import render
-from deploys.lib.transaction import TOOLS
+from deploys.lib.tools import put_programs
 
 PROGRAMS = tuple(PAYLOAD / name for name in ("database.py", "migrations.py", "stored.sql"))
 # What the rehearsal connects with: this run's words, which the gateway's own file does not have yet.
@@ -61,16 +61,8 @@ def reversible(folder: str, current: str, file: str) -> str:
     )
 
 
-def put_programs() -> None:
-    for path in PROGRAMS:
-        files.put(
-            name=f"litellm | What asks the database, {path.name}",
-            src=str(path),
-            dest=f"{program_folder('litellm', PROGRAMS)}/{path.name}",
-            mode="755",
-            user="root",
-            group="root",
-        )
+def install_programs() -> None:
+    put_programs("litellm | What asks the database", program_folder("litellm", PROGRAMS), PROGRAMS)
 
 
 @cache

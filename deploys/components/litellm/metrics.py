@@ -5,8 +5,8 @@ from __future__ import annotations
 from deploys.components.litellm.observability import ObservabilitySettings
 from deploys.lib.component import ConfigFile, Listener, Probe
 from deploys.lib.probes import listens_only, local_url
+from deploys.lib.programs import TOOLS
 from deploys.lib.render import ROOT, render
-from deploys.lib.transaction import TOOLS
 
 PROGRAM = f"{TOOLS}/litellm-metrics.py"
 UNIT = "litellm-metrics.service"

@@ -14,8 +14,8 @@ from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import Here, Probe
 from deploys.lib.probes import local_url, patiently
+from deploys.lib.programs import TOOLS
 from deploys.lib.render import quote_env
-from deploys.lib.transaction import TOOLS
 
 CONFIG = "/etc/litellm/config.yaml"
 ENVIRONMENT = "/etc/litellm/.env"

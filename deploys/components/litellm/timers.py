@@ -9,9 +9,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from deploys.lib.component import ConfigFile, Probe
 from deploys.lib.probes import patiently
+from deploys.lib.programs import TOOLS
 from deploys.lib.render import ROOT, render
 from deploys.lib.settings import Settings, nearest
-from deploys.lib.transaction import TOOLS
 
 PROGRAM = f"{TOOLS}/litellm-probe.py"
 CONFIG = "/etc/litellm/probe.json"

@@ -24,6 +24,7 @@ PROGRAM = tuple(
         "ledger_shown.py",
         "ledger_plan.py",
         "ledger_prune.py",
+        "guard-lib",
         "ledger",
         "transact-lib",
         "transact",

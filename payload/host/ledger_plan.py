@@ -16,6 +16,7 @@ from ledger_shown import secret_paths, secrets_in, shown, without_mark
 
 # Copies of configuration take less than one; the database's are elsewhere.
 ROOM_BYTES = 20 << 20
+GUARD_LIB = Path(__file__).with_name("guard-lib")
 
 
 def default(root: Path) -> str:
@@ -114,14 +115,6 @@ def shell(command: str, stdin: str = "", seconds: int = 300, **more: str) -> tup
     return done.returncode == 0, ((done.stdout + done.stderr).strip().splitlines() or [""])[-1]
 
 
-# What `new` of payload/host/transact is while nothing is staged: the file as the bundle has it.
-NEW = """new() {
-    row=$(cut -f 6 "$staged/files.tsv" | grep -n -x -F -- "$1" | cut -d : -f 1)
-    if [ -n "$row" ] && [ -f "$staged/f/$row" ]; then echo "$staged/f/$row"; else echo "$1"; fi
-}
-"""
-
-
 def obstacles(bundle: Path) -> list[str]:
     """Why a component cannot be put back as it was: what it needs is gone, or its guard refuses."""
     found = []
@@ -134,7 +127,7 @@ def obstacles(bundle: Path) -> list[str]:
             except KeyError:
                 found.append(f"{path} would belong to {user} {group}, and the host has no such user or group")
     if not found and (bundle / "guard.sh").stat().st_size:
-        passed, why = shell(NEW + '. "$staged/guard.sh"', staged=str(bundle))
+        passed, why = shell('. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle))
         found += [] if passed else [why or "its guard refuses"]
     return found
 

@@ -11,6 +11,7 @@ import pytest
 
 from deploys.lib.bundle import Change
 from deploys.lib.render import ROOT
+from deploys.lib.transaction import PROGRAM
 from tests.unit.ledger_box import LedgerBox, run_id
 from tests.unit.sandbox import UNIT
 
@@ -180,9 +181,9 @@ def test_a_guard_keeps_a_deploy_and_going_back_away_before_anything_changes(box:
 
 def test_the_ledger_asks_a_guard_as_the_switching_program_does() -> None:
     folder = ROOT / "payload" / "host"
-    there = (folder / "transact-lib").read_text().partition("<<'END'\n")[2].partition("END\n")[0]
-    here = (folder / "ledger_plan.py").read_text().partition('NEW = """')[2].partition('"""')[0]
-    assert there and here == there
+    assert [path.name for path in PROGRAM if "\nnew() {" in path.read_text()] == ["guard-lib"]
+    for name in ("transact", "ledger_plan.py"):
+        assert '; . "$staged/guard.sh"' in (folder / name).read_text(), name
 
 
 def test_a_version_that_is_gone_is_named_before_anything_changes(third: LedgerBox) -> None:

@@ -17,3 +17,15 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gat
     with fleet(tmp_path_factory.mktemp("gateways"), SITES, SECRETS) as started:
         together([partial(gateway.chat, "warm") for gateway in started.values()])
         yield started
+
+
+@pytest.fixture
+def shuffle(gateways: dict[str, Gateway]) -> Gateway:
+    gateways["simple-shuffle"].reset()
+    return gateways["simple-shuffle"]
+
+
+@pytest.fixture
+def busy(gateways: dict[str, Gateway]) -> Gateway:
+    gateways["least-busy"].reset()
+    return gateways["least-busy"]

@@ -13,12 +13,6 @@ from tests.lab.sites import PRICE
 pytestmark = NEEDED
 
 
-@pytest.fixture
-def shuffle(gateways: dict[str, Gateway]) -> Gateway:
-    gateways["simple-shuffle"].reset()
-    return gateways["simple-shuffle"]
-
-
 def test_request_timeout_is_for_models_without_a_timeout_of_their_own(shuffle: Gateway) -> None:
     began = time.monotonic()
     assert shuffle.chat("late").status == 408

@@ -17,18 +17,6 @@ LONG = "word " * 200
 
 
 @pytest.fixture
-def shuffle(gateways: dict[str, Gateway]) -> Gateway:
-    gateways["simple-shuffle"].reset()
-    return gateways["simple-shuffle"]
-
-
-@pytest.fixture
-def busy(gateways: dict[str, Gateway]) -> Gateway:
-    gateways["least-busy"].reset()
-    return gateways["least-busy"]
-
-
-@pytest.fixture
 def cost(gateways: dict[str, Gateway]) -> Gateway:
     """Never reset: its log has the first round of health checks."""
     return gateways["cost-based-routing"]

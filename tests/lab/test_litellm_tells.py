@@ -18,18 +18,6 @@ PROMPT = "nobody else's business"
 
 
 @pytest.fixture
-def shuffle(gateways: dict[str, Gateway]) -> Gateway:
-    gateways["simple-shuffle"].reset()
-    return gateways["simple-shuffle"]
-
-
-@pytest.fixture
-def busy(gateways: dict[str, Gateway]) -> Gateway:
-    gateways["least-busy"].reset()
-    return gateways["least-busy"]
-
-
-@pytest.fixture
 def traced(gateways: dict[str, Gateway]) -> Gateway:
     gateways["latency-based-routing"].reset()
     return gateways["latency-based-routing"]

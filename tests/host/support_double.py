@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +95,3 @@ class Double:
         records = [json.loads(line) for line in lines if line.startswith("{")]
         posts = [record for record in records if record["method"] == "POST"]
         return [r for r in posts if (not model or r["model"] == model) and (not path or r["path"] == path)]
-
-
-def eventually(look: Callable[[], Any], seconds: float) -> Any:
-    """What ``look()`` gives as soon as that is true; the last of it when that never comes."""
-    limit = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < limit:
-        time.sleep(0.5)
-    return found

@@ -15,6 +15,7 @@ from deploys.components.litellm.settings import workers_on
 from deploys.components.postgres import PostgresSettings
 from tests.host.support import Server, servers
 from tests.host.support_http import Gateway
+from tests.waiting import eventually
 
 
 def _names(gateway: Gateway, mode: str) -> list[str]:
@@ -71,18 +72,11 @@ def test_a_virtual_key_works_until_it_is_blocked_and_deleted(gateway: Gateway) -
         assert reply.status == 200, reply
         assert reply.json()["choices"][0]["message"]["content"] == "pong"
         assert gateway.ask("/key/block", {"key": key}).status == 200
-        assert _until(lambda: gateway.chat(SELFTEST, key=key).status, 401) == 401
+        # Other workers learn of it a little later.
+        assert eventually(lambda: gateway.chat(SELFTEST, key=key).status == 401, 15)
     finally:
         assert gateway.delete_key(key).status == 200
     assert gateway.chat(SELFTEST, key=key).status == 401
-
-
-def _until(look: object, wanted: object, seconds: float = 15) -> object:
-    """What ``look()`` gives once it is ``wanted``, or at the end: other workers learn of a change a little later."""
-    limit = time.monotonic() + seconds
-    while (found := look()) != wanted and time.monotonic() < limit:  # type: ignore[operator]
-        time.sleep(0.5)
-    return found
 
 
 def test_an_unknown_model_is_the_clients_mistake(gateway: Gateway, key: str) -> None:
@@ -128,8 +122,11 @@ def test_every_request_is_in_the_spend_log(gateway: Gateway, key: str, pytestcon
     names = ", ".join(f"'{name}'" for name in wanted)
     query = f'SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id IN ({names}) ORDER BY 1'
     interval = gateway.settings.proxy_batch_write_at
-    found = _until(lambda: sorted(_database(pytestconfig, gateway, query).split()), wanted, interval * 2 + 20)
-    assert found == wanted
+
+    def found() -> list[str]:
+        return sorted(_database(pytestconfig, gateway, query).split())
+
+    assert eventually(lambda: found() == wanted, interval * 2 + 20), found()
     hashed = _database(
         pytestconfig, gateway, f'SELECT DISTINCT api_key FROM "LiteLLM_SpendLogs" WHERE request_id IN ({names})'
     )
@@ -145,7 +142,7 @@ def test_a_repeated_request_comes_from_the_cache(gateway: Gateway, key: str) -> 
         second = gateway.chat(SELFTEST, key=key, text=text, cache={"use-cache": True})
         return second.json()["id"] == first.json()["id"] and "x-litellm-cache-key" in second.headers
 
-    assert _until(again, True, 5)
+    assert eventually(again, 5)
     without = gateway.chat(SELFTEST, key=key, text=text)
     assert without.json()["id"] != first.json()["id"], "a request that did not ask for the cache got it"
 

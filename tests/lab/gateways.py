@@ -203,11 +203,3 @@ def together(calls: list[Callable[[], Any]], apart: float = 0) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(later, range(len(calls))))
-
-
-def eventually(look: Callable[[], Any], seconds: float) -> Any:
-    """What ``look()`` gives as soon as that is true; the last of it when that never comes."""
-    limit = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < limit:
-        time.sleep(0.2)
-    return found

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from tests.lab.gateways import Gateway, eventually, together
+from tests.lab.gateways import Gateway, together
 from tests.lab.real_litellm import NEEDED
 from tests.lab.sites import PRICE
+from tests.waiting import eventually
 
 pytestmark = NEEDED
 

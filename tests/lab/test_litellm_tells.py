@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.gateways import Gateway, eventually
+from tests.lab.gateways import Gateway
 from tests.lab.real_litellm import NEEDED
 from tests.lab.sites import PRICE, SECRETS
+from tests.waiting import eventually
 
 pytestmark = NEEDED
 PROMPT = "nobody else's business"

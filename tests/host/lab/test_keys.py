@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from tests.host.support_double import eventually
 from tests.host.support_http import Reply
 from tests.host.support_many import chats, rows
 from tests.host.support_state import KEYS, Sparing, alias
+from tests.waiting import eventually
 
 # What LiteLLM answers when a budget is spent.
 SPENT = 422

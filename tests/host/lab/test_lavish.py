@@ -14,13 +14,13 @@ from deploys.components.litellm.config import SELFTEST
 from tests.host import support_state
 from tests.host.lab.conftest import Deployed
 from tests.host.lab.test_changes import GATEWAY, alive_url, workers
-from tests.host.support_double import eventually
 from tests.host.support_http import Gateway
 from tests.host.support_lab import run, until
 from tests.host.support_many import asking, chats, connections_under_load, locked, many, rows, same, spent
 from tests.host.support_state import DRAIN_SECONDS, KEYS, MAX_REQUESTS, PRICE, WRITE_LATE, Sparing, forget
 from tests.host.support_watch import polling
 from tests.host.test_redis import cli
+from tests.waiting import eventually
 
 TIMER = "litellm-recycle.timer"
 DROP_IN = f"/run/systemd/system/{TIMER}.d"

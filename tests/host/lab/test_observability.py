@@ -10,9 +10,10 @@ import uuid
 from deploys.components.litellm.config import SELFTEST
 from tests.host.lab.conftest import Deployed
 from tests.host.support import Server
-from tests.host.support_double import Double, eventually
+from tests.host.support_double import Double
 from tests.host.support_http import Gateway, ask
 from tests.host.support_lab import until
+from tests.waiting import eventually
 
 
 def _counted(server: Server, model: str) -> float:

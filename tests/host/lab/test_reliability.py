@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from tests.host.support_double import COOLDOWN_SECONDS, Double, eventually
+from tests.host.support_double import COOLDOWN_SECONDS, Double
 from tests.host.support_http import Gateway
+from tests.waiting import eventually
 
 
 def test_a_failing_group_is_tried_again_and_then_answered_by_its_fallback(routed: Double) -> None:

@@ -8,10 +8,10 @@ import uuid
 from deploys.components.litellm.config import SELFTEST
 from tests.host import support_state
 from tests.host.lab.test_changes import workers
-from tests.host.support_double import eventually
 from tests.host.support_many import chats, connections_under_load, locked, many, rows, same, spent
 from tests.host.support_state import CACHE_SECONDS, KEYS, NAMESPACE, Sparing
 from tests.host.test_redis import cli
+from tests.waiting import eventually
 
 
 def test_without_cache_mode_every_question_and_only_for_cache_ttl_seconds(sparing: Sparing) -> None:

@@ -17,11 +17,11 @@ from deploys.components.redis import HEALTH_SECRET
 from tests.host.lab.conftest import Deployed
 from tests.host.lab.test_split import gateways
 from tests.host.support import Server
-from tests.host.support_double import eventually
 from tests.host.support_http import Gateway, ask
 from tests.host.support_lab import SITE, VERIFY, Run, run
 from tests.host.support_watch import differences, picture
 from tests.unit import certificates
+from tests.waiting import eventually
 
 LIMIT = 3  # requests a minute
 

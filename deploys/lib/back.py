@@ -18,7 +18,7 @@ from deploys.lib.apply import in_our_folder, stop
 from deploys.lib.component import Component
 from deploys.lib.host_settings import HostSettings
 from deploys.lib.ledger import RUN_ID
-from deploys.lib.patterns import worded
+from deploys.lib.patterns import RUN, worded
 from deploys.lib.session import hold, only_looks
 from deploys.lib.settings import SettingsError, nearest, settings_from
 from deploys.lib.tools import install_tools
@@ -29,7 +29,7 @@ class BackSettings(HostSettings):
 
     run: str = Field(
         "",
-        pattern=worded(r"^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})?$", "a run's name, such as 20260131T235959Z-a1b2"),
+        pattern=RUN,
         description="Run to go back to, as deploys/history.py lists it. Default: the one before the last deploy.",
     )
     only: str = Field(

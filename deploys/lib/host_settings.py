@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from deploys.lib.patterns import IP, worded
+from deploys.lib.patterns import IP, RUN, worded
 from deploys.lib.settings import Settings
 
 # Folders of the root directory that belong to the distribution or the kernel, or are emptied by them.
@@ -47,7 +47,7 @@ class HostSettings(Settings):
     )
     take_over: str = Field(
         "",
-        pattern=worded(r"^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})?$", "a run's name, such as 20260131T235959Z-a1b2"),
+        pattern=RUN,
         description="Run whose lock on the host this run may take, because you know that it is dead: the message that "
         "stops a run names it. For the command line: `--data take_over=RUN`.",
     )

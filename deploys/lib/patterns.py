@@ -33,4 +33,6 @@ URL_OR_FILE = worded(
 IP = worded(r"^[0-9a-fA-F.:]+$", "an IP address, such as 10.0.0.5 or fd00::5")
 RELEASE = worded(r"^\d+\.\d+\.\d+$", "a release of three numbers, such as 1.2.3")
 SHA256 = worded(r"^[0-9a-f]{64}$", "a SHA-256 sum: 64 digits, 0 to 9 and a to f")
+# Empty when no run is named.
+RUN = worded(r"^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})?$", "a run's name, such as 20260131T235959Z-a1b2")
 AGE = worded(r"^[1-9]\d*[dhm]$", "a whole number above 0 and a unit, d, h or m, such as 30d")

@@ -135,14 +135,15 @@ def has_database(s: Subject) -> bool:
     P2,
     "A spend log that grows for ever",
     effect="One row per request; 26 GB and 6 million rows have been reported, and queries over it hold the database.",
-    advice='maximum_spend_logs_retention_period: "30d" and maximum_spend_logs_retention_interval: "1d".',
+    advice='maximum_spend_logs_retention_period: "30d" and maximum_spend_logs_retention_interval: "1h"; it counts from '
+    "the start of a worker, so a longer one than a worker lives deletes nothing.",
     source="litellm/proxy/proxy_server.py:11187; issue #41499",
 )
 def no_retention(s: Subject) -> Iterator[Hit]:
     general = s.config.section("general_settings")
     ends = general.get("disable_spend_logs") is True or "maximum_spend_logs_retention_period" in general
     if has_database(s) and not ends:
-        lines = ["maximum_spend_logs_retention_period: 30d", "maximum_spend_logs_retention_interval: 1d"]
+        lines = ["maximum_spend_logs_retention_period: 30d", "maximum_spend_logs_retention_interval: 1h"]
         fix = add_key(s.config, ("general_settings",), lines)
         yield at(s, ("general_settings",), "nothing deletes old rows of the spend log", fix)
 

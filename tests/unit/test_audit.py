@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploys.auditing.document import parse_yaml
 from deploys.auditing.findings import Severity
@@ -16,7 +17,10 @@ from deploys.auditing.registry import RULES
 from deploys.auditing.report import Report
 from deploys.auditing.rules import audit, rules
 from deploys.auditing.sources import make_source
+from deploys.components.litellm.state import StateSettings, general_settings_part
 from deploys.lib.render import ROOT
+from deploys.lib.settings import settings_from
+from tests.unit import site
 from tests.unit.audit import bundle
 
 MISTAKES = sorted((bundle.HERE / "mistakes").glob("*.txt"))
@@ -112,6 +116,16 @@ def test_a_fix_applies_and_mends_what_it_is_for(path: Path, tmp_path: Path) -> N
             continue  # a key that is read at last may well have more wrong with it
         # A reference in place of a secret asks for its variable, which this environment does not have.
         assert {each.rule for each in after} - {each.rule for each in before} <= {"S09"}, finding.fix
+
+
+def test_what_is_advised_for_the_spend_log_is_what_we_render_ourselves(tmp_path: Path) -> None:
+    (path,) = [path for path in MISTAKES if path.stem == "D02"]
+    subject, _ = subject_of(bundle.files(bundle.arguments(path, tmp_path)))
+    (finding,) = [finding for finding in audit(subject) if finding.rule == "D02"]
+    mended = yaml.safe_load(bundle.applied(subject.config.source.text, finding.fix))["general_settings"]
+    ours = general_settings_part(settings_from({}, "litellm_", StateSettings, site.resolve))
+    for key in ("maximum_spend_logs_retention_period", "maximum_spend_logs_retention_interval"):
+        assert mended[key] == ours[key] and f'{key}: "{ours[key]}"' in RULES["D02"].advice
 
 
 def test_every_rule_says_what_comes_of_it_what_to_do_and_where_that_is_written() -> None:

@@ -171,7 +171,7 @@ class Ledger(FactBase[list[dict[str, Any]]]):
 
 
 class WayBack(FactBase[dict[str, Any]]):
-    """What going back to a run would change on the host; `-` is the run before the last deploy."""
+    """What going back to a run would change on the host."""
 
     def command(self, root: str, run: str, only: str) -> str:
         none = {"run": "", "components": [], "problems": [NO_LEDGER]}

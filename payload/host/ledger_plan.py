@@ -19,13 +19,6 @@ ROOM_BYTES = 20 << 20
 GUARD_LIB = Path(__file__).with_name("guard-lib")
 
 
-def default(root: Path) -> str:
-    """The run before the last one that was no rollback: what going back twice in a row goes to both times."""
-    deploys = [entry["run"] for entry in entries(root) if entry["kind"] != "rollback"]
-    earlier = [entry["run"] for entry in good(root) if deploys and entry["run"] < deploys[-1]]
-    return earlier[-1] if earlier else ""
-
-
 def resolve(root: Path, asked: str) -> tuple[str, str]:
     """The run of this host that ``asked`` means, and why there is none.
 
@@ -42,7 +35,7 @@ def resolve(root: Path, asked: str) -> tuple[str, str]:
     if earlier:
         return earlier[-1], ""
     names = ", ".join(entry["run"] for entry in good(root)[-5:]) or "none"
-    return "", f"there is no run {asked or 'before the last one'} to go back to; it could be one of: {names}"
+    return "", f"there is no run {asked} to go back to; it could be one of: {names}"
 
 
 def wanted(bundle: Path, number: int, row: list[str]) -> dict[str, str]:

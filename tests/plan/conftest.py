@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.plan import ledgers
-from tests.plan.command import MARK, Ran, pyinfra
+from tests.plan.command import MARK, Ran, pyinfra, started
 
 SITE, BACK, HISTORY = "deploys/site.py", "deploys/rollback.py", "deploys/history.py"
 # Inventories that differ from inventories/fake.py in one thing each.
@@ -77,7 +77,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
     back_wrong = ("onyl=litellm", "litellm_port=4001", "run=yesterday")
     wrong = ("redis_prot=6380", f"redis_password={MARK}-literal", "litellm_salt_key=007")
     return {
-        "plan": lambda: pyinfra(SITE, "--json", "--diff", "-vvv", "--debug"),
+        "plan": lambda: started(SITE, "--json", "--diff", "-vvv", "--debug"),
         "loud": lambda: pyinfra(SITE, "-y", "-vvv", "--debug", "--diff", "--data", "fake_delay=0.005"),
         "inventory": lambda: pyinfra("debug-inventory", "--json"),
         "verify one component": lambda: pyinfra("deploys/verify.py", "-y", "--data", "components=redis"),
@@ -131,7 +131,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
         path = folder / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         yield {name: pool.submit(run) for name, run in cases(folder).items()}
 
 

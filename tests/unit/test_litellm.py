@@ -165,7 +165,7 @@ def test_the_master_key_reaches_the_gateway_whole_and_in_no_command_line(
             pass
 
     with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         (tmp_path / "env").write_text(f"LITELLM_MASTER_KEY={quote_env(key)}\n")
         monkeypatch.setattr(litellm_probes, "ENVIRONMENT", f"{tmp_path}/env")
         command = litellm_probes.asking(site.single(litellm_port=server.server_port), "/v1/models")

@@ -120,7 +120,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     World.mood, World.asked, World.told, World.kept = "good", [], [], {}
     with ThreadingHTTPServer(("127.0.0.1", 0), World) as server:
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield Host(tmp_path, server.server_port)
         server.shutdown()
 

@@ -19,9 +19,9 @@ demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
 test: check ## Every test: check, and the host tier on disposable hosts
+	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
-	PORTCULLIS_THOROUGH=1 PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) \
-		$(PY) -m pytest tests/unit/test_transact_killed.py tests/unit/test_ledger_killed.py tests/lab tests/host/lab -v --durations=15
+	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) -m pytest tests/lab tests/host/lab -v --durations=15
 
 check: export PYTHONDONTWRITEBYTECODE =
 check: venv ## Lint, types, unit and plan tests; needs no root, a minute and a half on two cores

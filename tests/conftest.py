@@ -1,4 +1,4 @@
-"""What our tests add to pytest: two options and a marker."""
+"""What our tests add to pytest: two options and two markers."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: tries more with PORTCULLIS_THOROUGH, as `make test` does")
     config.addinivalue_line("markers", "lab: breaks disposable hosts on purpose; needs docker, and starts them itself")

@@ -18,6 +18,9 @@ from deploys.auditing.sources import Source, read_source
 from deploys.auditing.subject import Subject
 from deploys.lib.render import ROOT
 from tests.unit.audit import bundle
+from tests.unit.thorough import examples, thorough
+
+pytestmark = thorough
 
 OURS = ROOT / "tests" / "golden" / "litellm" / "etc__litellm__config.yaml"
 
@@ -47,7 +50,7 @@ def test_every_key_of_ours_stands_in_a_section_that_is_known() -> None:
         assert path[-1] in names(assumed(), section_of(path[:-1]) or ""), path
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_any_slip_in_any_key_of_ours_is_found_in_its_line(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(own_keys()))

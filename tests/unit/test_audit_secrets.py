@@ -16,6 +16,9 @@ from deploys.auditing.masking import WELL_KNOWN, is_secret, mask_value, read_mar
 from deploys.auditing.masking_text import mask_text
 from deploys.lib import checks
 from tests.unit.audit import bundle
+from tests.unit.thorough import examples, thorough
+
+pytestmark = thorough
 
 # Letters and signs that YAML, shells and URLs all give a meaning to; never short enough to be found by chance.
 SECRET = st.text(string.ascii_letters + string.digits + "-_.!/+=", min_size=12, max_size=40).filter(
@@ -71,7 +74,7 @@ def shape(node: yaml.Node) -> object:
     return [shape(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(secret=SECRET)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_secret_in_yaml_is_masked_and_the_file_keeps_its_structure(style: str, secret: str) -> None:
@@ -83,7 +86,7 @@ def test_a_secret_in_yaml_is_masked_and_the_file_keeps_its_structure(style: str,
     assert shape(yaml.compose(masked)) == shape(yaml.compose(text))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(secret=SECRET)
 @pytest.mark.parametrize("line", LINES)
 def test_a_secret_in_any_other_file_is_masked(line: str, secret: str) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.unit.ledger_box import LedgerBox, run_id
+from tests.unit.thorough import stride, thorough
 
-# `make test` cuts off at every step; `make check`, which must be quick, at every fourth.
-STRIDE = 1 if os.environ.get("PORTCULLIS_THOROUGH") else 4
+pytestmark = thorough
+STRIDE = stride(4)
 ONE, TWO, THREE, FOUR, NEXT = (run_id(number) for number in range(1, 6))
 Listed = dict[str, dict[str, Any]]
 Check = Callable[[Listed, int], None]
@@ -130,7 +130,7 @@ def test_the_ledger_that_is_killed_while_it_removes_old_entries_ends_that_the_ne
     kept(box)
     box.end(FOUR)
     ended = box.steps
-    for step in itertools.count(ended, STRIDE if STRIDE == 1 else 13):  # one file after another, for most of it
+    for step in itertools.count(ended, stride(13)):  # one file after another, for most of it
         restored(box)
         box.hold(FOUR, keep_runs=2)
         done = box.ledger("end", FOUR, "done", kill_before=step)

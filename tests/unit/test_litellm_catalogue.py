@@ -14,6 +14,9 @@ from tests.lab.doubles.expected import KEYS as DOUBLE_KEYS
 from tests.lab.doubles.expected import entries
 from tests.unit import golden
 from tests.unit.catalogues import CATALOGUES, KEYS, OLLAMA, OPENAI, VLLM, catalogue
+from tests.unit.thorough import examples, thorough
+
+pytestmark = thorough
 
 
 def test_every_provider_compiles_to_what_was_reviewed(pytestconfig: pytest.Config) -> None:
@@ -94,7 +97,7 @@ def test_shares_are_compared_within_an_order_and_only_where_they_are_read() -> N
     assert rpm == "litellm_models[1].rpm: nothing refuses requests above it with these router settings"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(CATALOGUES)
 def test_any_catalogue_compiles_to_unique_ids_and_no_secret(data: list[dict[str, Any]]) -> None:
     made = catalogue(data, KEYS)

@@ -15,6 +15,9 @@ from deploys.components.litellm.retries import ALLOWED_FAILS_NAMES, RETRY_NAMES
 from deploys.components.litellm.routing import resolve
 from deploys.components.litellm.timeouts import longest_silence
 from tests.unit.test_litellm_reliability import GROUPS, ROUTER_ARGUMENTS, compiled, make, refused, wrong
+from tests.unit.thorough import examples, thorough
+
+pytestmark = thorough
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def sites(draw: st.DrawFn, sound: bool) -> tuple[dict[str, Any], dict[str, Group
     return data, groups
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(sites(sound=True) | sites(sound=False))
 def test_whatever_is_admitted_names_arguments_of_the_router_and_groups_there_are(
     site: tuple[dict[str, Any], dict[str, Group]],
@@ -227,7 +230,7 @@ def test_whatever_is_admitted_names_arguments_of_the_router_and_groups_there_are
         assert min(windows[1:]) > windows[0] > 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(sites(sound=True))
 def test_sound_settings_are_admitted(site: tuple[dict[str, Any], dict[str, Group]]) -> None:
     data, groups = site

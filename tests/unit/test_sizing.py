@@ -30,6 +30,9 @@ from deploys.lib.sizing import (
     reserve_mb,
 )
 from tests.unit import site
+from tests.unit.thorough import examples, thorough
+
+pytestmark = thorough
 
 MIB = 1024 * 1024
 
@@ -116,7 +119,7 @@ demands = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(demands=demands, memory=st.integers(1024, 65536))
 def test_sharing_out_keeps_minimum_and_maximum_and_wastes_nothing(demands: dict[str, Demand], memory: int) -> None:
     machine = Machine(2, memory)
@@ -138,7 +141,7 @@ def test_sharing_out_keeps_minimum_and_maximum_and_wastes_nothing(demands: dict[
     assert not hungry or left <= len(demands), "memory is left over only when everyone has enough"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(share=st.integers(256, 65536), vcpus=st.integers(1, 64), connections=st.integers(20, 2000))
 def test_postgres_promises_no_more_than_its_share(share: int, vcpus: int, connections: int) -> None:
     try:
@@ -177,7 +180,7 @@ def adds_up(problem: str) -> None:
     assert total == stated > compared, problem
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     vcpus=st.integers(2, 16),
     memory=st.integers(4096, 65536),

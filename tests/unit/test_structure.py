@@ -185,6 +185,15 @@ def test_nothing_of_this_machine_is_in_a_tracked_file() -> None:
             assert not [word for word in own if word in text], path
 
 
+def test_what_tries_a_part_in_make_check_is_tried_whole_in_make_test() -> None:
+    text = (ROOT / "Makefile").read_text()
+    assert "PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough\n" in text
+    found = [path for path in (ROOT / "tests" / "unit").glob("test_*.py") if "tests.unit.thorough" in imports(path)]
+    assert len(found) > 5
+    for path in found:
+        assert "\npytestmark = thorough\n" in path.read_text(), path
+
+
 def test_settings_files_import_nothing_of_the_tests() -> None:
     """pyinfra reads every file of group_data/ on every run, whatever the inventory."""
     for path in (ROOT / "group_data").glob("*.py"):

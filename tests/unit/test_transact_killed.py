@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,11 +11,12 @@ from pathlib import Path
 from deploys.lib.bundle import Change
 from tests.unit.sandbox import UNIT, Sandbox
 from tests.unit.test_transact_units import swapped, units, version, with_timers
+from tests.unit.thorough import stride, thorough
 
-# `make test` cuts off at every step; `make check`, which must be quick, at some of them.
-STRIDE = 1 if os.environ.get("PORTCULLIS_THOROUGH") else 10
+pytestmark = thorough
+STRIDE = stride(10)
 # Of a part of a run, which has fewer.
-EVERY = 1 if STRIDE == 1 else 4
+EVERY = stride(4)
 
 
 def start(box: Sandbox) -> Change:

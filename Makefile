@@ -28,7 +28,7 @@ check: venv ## Lint, types, unit and plan tests; needs no root, a minute and a h
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	$(PY) -m pytest -q -n 2 --dist loadgroup tests/unit tests/plan
+	$(PY) -m pytest -q -n 3 --dist loadgroup tests/plan tests/unit
 
 lab-up: venv ## Disposable hosts: make lab-up LAB=demo SUITE=trixie TOPOLOGY=single
 	$(PY) -m tests.lab up $(LAB) --suite $(or $(SUITE),trixie) --topology $(or $(TOPOLOGY),single)

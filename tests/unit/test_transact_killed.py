@@ -14,9 +14,9 @@ from tests.unit.test_transact_units import swapped, units, version, with_timers
 from tests.unit.thorough import stride, thorough
 
 pytestmark = thorough
-STRIDE = stride(10)
+STRIDE = stride(13)
 # Of a part of a run, which has fewer.
-EVERY = stride(4)
+EVERY = stride(7)
 
 
 def start(box: Sandbox) -> Change:

@@ -15,6 +15,8 @@ from deploys.lib.transaction import PROGRAM
 from tests.unit.ledger_box import LedgerBox, run_id
 from tests.unit.sandbox import UNIT
 
+# In one process of `-n`: the host that most of them begin with is made once.
+pytestmark = pytest.mark.xdist_group("back")
 ONE, TWO, THREE, FOUR, FIVE, SIX = (run_id(number) for number in range(1, 7))
 
 

@@ -21,7 +21,7 @@ demo-down: venv ## Remove the demo's host
 test: check ## Every test: check, and the host tier on disposable hosts
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
-	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) -m pytest tests/lab tests/host/lab -v --durations=15
+	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
 
 check: export PYTHONDONTWRITEBYTECODE =
 check: venv ## Lint, types, unit and plan tests; needs no root, a minute and a half on two cores

@@ -239,7 +239,9 @@ def known_hosts(name: str) -> Path:
 
 
 def _remember_host_keys(container: Container, host: Host) -> None:
-    keys = execute(container, "cat /etc/ssh/ssh_host_*_key.pub").splitlines()
+    # sshd answers when it has its keys; under load what they are for others may be written a moment later.
+    wait = "for i in $(seq 100); do [ -s /etc/ssh/ssh_host_ed25519_key.pub ] && break; sleep 0.1; done"
+    keys = execute(container, f"{wait}; cat /etc/ssh/ssh_host_*_key.pub").splitlines()
     path = known_hosts(host.name)
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(f"{host.address} {' '.join(key.split()[:2])}\n" for key in keys))

@@ -1,0 +1,67 @@
+"""The tests that need hosts, in two rows: the second begins when the first has left what measures seconds.
+
+From there on they run side by side, each with labs of its own, because much of each is waiting for a host. Ends with
+the worse of the two exit codes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTS = "tests/host/lab"
+SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "backups")]
+ROWS = {
+    "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in SECOND)],
+    "second": SECOND,
+}
+WIDTH = max(map(len, ROWS))
+# Of the tests before this one some allow a few seconds for what takes one when nobody else is at work.
+FREE_FROM = f"{HOSTS}/test_refusals.py"
+
+
+def start(name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-u", "-m", "pytest", *ROWS[name], "-v", "--durations=25", *sys.argv[1:]]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def follow(name: str, run: subprocess.Popen[str], free: threading.Event) -> None:
+    """Show what a row says; ``free`` is set when it is where the other may begin, or over."""
+    assert run.stdout is not None
+    for line in run.stdout:
+        if line.startswith(FREE_FROM):
+            free.set()
+        if line.strip():
+            print(f"{name:{WIDTH}} | {line.rstrip()}", flush=True)
+    free.set()
+
+
+def main() -> int:
+    # Both rows need them, and only one may make them.
+    make = [sys.executable, "scripts/make_secrets.py", "inventories/lab.py"]
+    subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    began, free, runs, watchers = time.monotonic(), threading.Event(), {}, []
+    try:
+        for name in ROWS:
+            runs[name] = start(name)
+            watchers.append(threading.Thread(target=follow, args=(name, runs[name], free)))
+            watchers[-1].start()
+            free.wait()
+        codes = {name: run.wait() for name, run in runs.items()}
+    except BaseException:
+        for run in runs.values():
+            run.terminate()
+        raise
+    for watcher in watchers:
+        watcher.join()
+    words = ", ".join(f"the {name} row {'passed' if not code else f'failed ({code})'}" for name, code in codes.items())
+    print(f"{words}, in {time.monotonic() - began:.0f} s", flush=True)
+    return max(codes.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

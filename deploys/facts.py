@@ -104,6 +104,16 @@ class Succeeds(FactBase[bool]):
         return output[-1:] == ["yes"]
 
 
+class Encoded(FactBase[str]):
+    """A file of the host as base64 text; empty when there is none."""
+
+    def command(self, path: str) -> str:
+        return f"base64 {quote(path)} 2>/dev/null || true"
+
+    def process(self, output: list[str]) -> str:
+        return "\n".join(output)
+
+
 class Answer(FactBase[tuple[bool, str, int]]):
     """A probe's answer: whether it exited 0, its last line, and how long it took in milliseconds."""
 

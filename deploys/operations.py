@@ -13,8 +13,9 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from deploys.facts import ComponentState, MissingPackages, StepProgress, Succeeds
+from deploys.facts import Answer, ComponentState, MissingPackages, StepProgress, Succeeds
 from deploys.lib.bundle import Change, bundle
+from deploys.lib.component import Probe
 from deploys.lib.ledger import begins
 from deploys.lib.steps import STEP_SECONDS, after, start, step_text
 from deploys.lib.transaction import STATE, program_folder, reasons
@@ -47,14 +48,25 @@ def packages(names: list[str]) -> Commands:
 
 
 @operation()
-def step(key: str, script: str, inputs: str = "", stdin: str = "", creates: str = "", unless: str = "") -> Commands:
+def step(
+    key: str,
+    script: str,
+    inputs: str = "",
+    stdin: str = "",
+    creates: str = "",
+    unless: str = "",
+    noted: bool = True,
+    seconds: int = STEP_SECONDS,
+) -> Commands:
     """Run ``script`` to its end on the host, once; again only when it, ``inputs`` or a failure say so.
 
     ``key`` names the step on the host. The script runs in a transient unit, so it ends although the controlling
     machine goes away, and the next run waits for it instead of starting it twice. It starts from nothing: it removes
     what an interrupted attempt left. The last line it prints is shown while it works. ``stdin`` is data for it, at
     ``$DATA``; neither the script nor the data may hold a secret. ``creates`` is a path that must still be there for
-    the step to count as done; ``unless`` is a command that says whether it is done, instead of the digest.
+    the step to count as done; ``unless`` is a command that says whether it is done, instead of the digest. What changes
+    nothing that a rollback would take back is not ``noted`` in the ledger, and needs no lock. It is ended when it has
+    taken ``seconds``.
     """
     seal = hashlib.sha256(f"{script}\0{inputs}\0{stdin}".encode()).hexdigest()
     folder, unit = f"{STATE}/steps/{key}", f"portcullis-step-{key}"
@@ -69,9 +81,9 @@ def step(key: str, script: str, inputs: str = "", stdin: str = "", creates: str 
     )
     yield StringCommand(
         # What an interrupted run left at work may just have done it.
-        f"{begins(key)}{after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; "
-        f"{start(unit, folder)} -p RuntimeMaxSec={STEP_SECONDS} sh {folder}/run",
-        _stdin=f"{step_text(script, folder, seal)}{boundary}\n{stdin}",
+        f"{begins(key) if noted else ''}{after(unit)} if {done}; then cat >/dev/null; exit 0; fi; {prepare}; "
+        f"{start(unit, folder)} -p RuntimeMaxSec={seconds} sh {folder}/run",
+        _stdin=f"{step_text(script, folder, seal, seconds)}{boundary}\n{stdin}",
     )
     yield from _watch(unit, folder)
     yield (
@@ -198,6 +210,20 @@ def unless(test: str, command: str, secret_stdin: SecretStr | None = None) -> Co
         yield StringCommand(noted, _stdin=secret_stdin.get_secret_value())
     else:
         yield noted
+
+
+@operation()
+def asked(probe: Probe, unless: str) -> Commands:
+    """Ask ``probe`` when its turn comes, unless the command ``unless`` succeeds, and stop there if its judge says so.
+
+    For what can be asked only after earlier operations: before the run, it would be one of the refusals.
+    """
+    if not state.is_executing or host.get_fact(Succeeds, command=unless):
+        return
+    passed, detail, _ = host.get_fact(Answer, probe=probe)
+    why = (probe.judge(detail) if probe.judge else "") if passed else detail or probe.name
+    if why:
+        yield StringCommand("echo", QuoteString(why), ">&2;", "exit", "1")
 
 
 @operation()

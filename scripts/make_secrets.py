@@ -17,10 +17,14 @@ MAKE: dict[str, Callable[[], str]] = {
     "POSTGRES_HEALTH_PASSWORD": lambda: secrets.token_urlsafe(32),
     "REDIS_PASSWORD": lambda: secrets.token_urlsafe(32),
     "REDIS_HEALTH_PASSWORD": lambda: secrets.token_urlsafe(32),
+    "BACKUPS_PASSPHRASE": lambda: secrets.token_urlsafe(32),
+    "BACKUPS_CONFIGURATION_PASSPHRASE": lambda: secrets.token_urlsafe(32),
+    "BACKUPS_TLS_SECRET": lambda: secrets.token_urlsafe(32),
 }
 HEAD = """# Secrets of {name}, made by `make secrets`.
 # Keep a copy where you keep passwords, above all of LITELLM_SALT_KEY: LiteLLM encrypts stored credentials
-# with it, and without it they cannot be read again. Never change it.
+# with it, and without it they cannot be read again. Never change it. Backups are encrypted with BACKUPS_PASSPHRASE:
+# without it none of them can be restored.
 """
 
 

@@ -1,5 +1,6 @@
 """Every component, in the order in which a host gets them."""
 
+from deploys.components.backups import BACKUPS
 from deploys.components.base import BASE
 from deploys.components.health import HEALTH
 from deploys.components.litellm.component import LITELLM
@@ -7,4 +8,4 @@ from deploys.components.ollama import OLLAMA
 from deploys.components.postgres import POSTGRES
 from deploys.components.redis import REDIS
 
-COMPONENTS = (BASE, POSTGRES, REDIS, OLLAMA, LITELLM, HEALTH)
+COMPONENTS = (BASE, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from deploys.components import postgres_guard, postgres_install, postgres_salt
+from deploys.components import postgres_guard, postgres_install, postgres_restore, postgres_salt
+from deploys.components.backups_site import STATE, backups
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
-from deploys.components.postgres_install import as_postgres, cluster, copy_name, install, major, unit
+from deploys.components.postgres_install import as_postgres, cluster, copy_name, major, unit
 from deploys.components.postgres_settings import PostgresSettings as PostgresSettings
 from deploys.components.postgres_tuning import MINIMUM_MB, tuning
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe, Provision
@@ -81,12 +82,18 @@ def config_files(here: Here) -> list[ConfigFile]:
     s: PostgresSettings = here.settings(PostgresSettings)
     folder = cluster(here)
     tuned = tuning(here.member.plan.shares["postgres"], here.member.machine.vcpus, max_connections(here))
-    conf = render("postgres/portcullis.conf.j2", s, listen=listen(here), tuned=tuned, major=major(here))
+    plan = backups(here)
+    archive = plan.s if plan else None
+    writes = f"-{STATE} -{plan.s.path}" if plan and plan.kind == "local" else f"-{STATE}" if plan else ""
+    conf = render("postgres/portcullis.conf.j2", s, listen=listen(here), tuned=tuned, archive=archive)
     hba = render("postgres/pg_hba.conf.j2", s, gateways=gateways(here), copy=copy_name(s.database))
     return [
         ConfigFile(f"{folder}/conf.d/portcullis.conf", conf, user="postgres", group="postgres"),
         ConfigFile(f"{folder}/pg_hba.conf", hba, mode="0640", user="postgres", group="postgres", effect="reload"),
-        ConfigFile("/etc/systemd/system/postgresql@.service.d/portcullis.conf", render("postgres/service.conf.j2", s)),
+        ConfigFile(
+            "/etc/systemd/system/postgresql@.service.d/portcullis.conf",
+            render("postgres/service.conf.j2", s, writes=writes),
+        ),
     ]
 
 
@@ -95,7 +102,12 @@ def provisions(here: Here) -> list[Provision]:
 
 
 def refusals(here: Here) -> list[Probe]:
-    return [*postgres_install.refusals(here), *postgres_guard.refusals(here)]
+    return [*postgres_install.refusals(here), *postgres_restore.refusals(here), *postgres_guard.refusals(here)]
+
+
+def install(here: Here) -> None:
+    postgres_install.install(here)
+    postgres_restore.install(here)
 
 
 def check(here: Here) -> list[str]:

@@ -12,6 +12,7 @@ FILES = "Portcullis, and Debian's tools, look for the cluster's files where Debi
 UNSEEN = "what another file sets cannot be checked; write the lines here"
 STORAGE = "use postgres_storage"
 SECRETS = "parameters of statements are keys and prompts, and would be in the log"
+BACKUPS = "backups depend on it; use backups_repository"
 KEPT = {
     "port": "use postgres_port",
     "listen_addresses": WHERE,
@@ -33,6 +34,12 @@ KEPT = {
     "jit": "the sandbox forbids memory that is both writable and executable",
     "log_parameter_max_length": SECRETS,
     "log_parameter_max_length_on_error": SECRETS,
+    "archive_mode": BACKUPS,
+    "archive_command": BACKUPS,
+    "archive_library": BACKUPS,
+    "archive_timeout": "use backups_archive_timeout_seconds",
+    "wal_level": BACKUPS,
+    "restore_command": BACKUPS,
     "data_directory": FILES,
     "config_file": FILES,
     "hba_file": FILES,

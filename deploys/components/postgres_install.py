@@ -7,6 +7,8 @@ from shlex import quote
 from pydantic import SecretStr
 
 from deploys import operations
+from deploys.components import backups_install
+from deploys.components.backups_site import DEBIAN_MAJOR, backups
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here, Probe, Provision
 from deploys.lib.programs import program_folder
@@ -15,7 +17,6 @@ from deploys.lib.scram import digest_of, verifier
 from deploys.lib.tools import put_programs
 
 PROGRAMS = tuple(ROOT / "payload" / "postgres" / name for name in ("database", "dumps.py"))
-DEBIAN_MAJOR = {"12": 15, "13": 17}
 SOURCES = "/etc/apt/sources.list.d/portcullis-postgresql.sources"
 REPOSITORY = (
     '. /etc/os-release; { echo "Types: deb"; cat "$DATA"; echo "Suites: $VERSION_CODENAME-pgdg"; '
@@ -92,14 +93,19 @@ def install(here: Here) -> None:
     operations.packages(name="postgres | Packages", names=[f"postgresql-{major(here)}"])
     operations.unless(
         name="postgres | Data checksums",
-        # Asked of the files: a server that does not run is for the next steps to mend, not a reason to stop here.
-        test=f"/usr/lib/postgresql/{major(here)}/bin/pg_controldata -D /var/lib/postgresql/{major(here)}/main | "
+        # Asked of the files: a server that does not run is for the next steps to mend, not a reason to stop here. A
+        # restore that was cut off is begun anew by one of them.
+        test=f"[ -e /var/lib/postgresql/{major(here)}/main.restoring ] || "
+        f"/usr/lib/postgresql/{major(here)}/bin/pg_controldata -D /var/lib/postgresql/{major(here)}/main | "
         "grep -Eq '^Data page checksum version: +[1-9]'",
         command=f"systemctl stop {unit(here)} && runuser -u postgres -- "
         f"/usr/lib/postgresql/{major(here)}/bin/pg_checksums --enable -D /var/lib/postgresql/{major(here)}/main; "
         f"done=$?; systemctl start {unit(here)}; exit $done",
     )
     put_programs("postgres | What dumps and restores the database", program_folder("postgres", PROGRAMS), PROGRAMS)
+    # Its sandbox is made when it starts, and the repository must be in it by then.
+    if plan := backups(here):
+        backups_install.install("postgres", plan, keeps=plan.kind == "local")
 
 
 def provisions(here: Here) -> list[Provision]:

@@ -71,7 +71,7 @@ def change_for(component: Component, place: Here) -> Change:
         component=component.name,
         items=tuple(provenance.stamped(item, line) for item in wanted),
         note=provenance.note(place.site, component.version(place)),
-        unit=component.unit(place) if component.unit else "",
+        unit=component.unit_on(place),
         extra_units=tuple(component.extra_units(place)),
         stopped_units=tuple(component.stopped_units(place)),
         guard=tuple(component.guard(place)),
@@ -105,14 +105,14 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
     for component in wanted:
         for listener in component.listeners(place):
             owner = held.get(listener.port)
-            unit = listener.unit or (component.unit(place) if component.unit else "")
+            unit = listener.unit or component.unit_on(place)
             if owner and not (owner.startswith(listener.owners) and _is_ours(unit, listener.port)):
                 problems.append(
                     f"{host.name}: port {listener.port} ({listener.setting}) is taken by {owner}; "
                     f"stop it or set {listener.setting}"
                 )
         for refusal in component.refusals(place):
-            if why := _refused(refusal):
+            if why := refused(refusal):
                 problems.append(f"{host.name}: {why}")
     if not problems and (held_up := hold(inventory.get_host(host.name), place.member.host, "deploy")):
         problems.append(held_up)
@@ -121,7 +121,7 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
     return {component.name: change_for(component, place) for component in wanted}
 
 
-def _refused(refusal: Probe) -> str:
+def refused(refusal: Probe) -> str:
     """Why ``refusal`` stops the run; empty when it does not. A host outside the run that cannot be asked stops none."""
     if refusal.on and not inventory.get_host(refusal.on).connected:
         with _OUTSIDE:

@@ -147,7 +147,8 @@ class Component:
     file lies meanwhile, the shell function `new PATH` prints.
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
     all of its hosts and its files are changed on none; with the run's name.
-        ``group`` is the inventory group whose hosts get the component; ``needs`` are components some host must have.
+    ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
+    well; ``needs`` are components some host must have.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Component:
     version: Callable[[Here], str] = lambda here: ""
     serial: bool = False
     group: str = ""
+    beside: str = ""
     needs: tuple[str, ...] = ()
     hints: Callable[[Here], list[str]] = field(default=_nothing)
 
@@ -182,3 +184,12 @@ class Component:
     def hosts(self) -> str:
         """The inventory group whose hosts get this component."""
         return self.group or self.name
+
+    def unit_on(self, here: Here) -> str:
+        """Its unit on one host; empty where it has none."""
+        return self.unit(here) if self.unit else ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """All of these groups."""
+        return (self.hosts, self.beside) if self.beside else (self.hosts,)

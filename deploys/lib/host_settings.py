@@ -51,6 +51,22 @@ class HostSettings(Settings):
         description="Run whose lock on the host this run may take, because you know that it is dead: the message that "
         "stops a run names it. For the command line: `--data take_over=RUN`.",
     )
+    restore: str = Field(
+        "",
+        pattern=worded(
+            r"^(latest|[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?|"
+            r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$",
+            "`latest`, a backup's name such as 20260131-023000F, or a time with its zone, such as "
+            "2026-01-31T23:59:59+00",
+        ),
+        description="Bring the database back from its backups before anything else: to the last moment they have "
+        "(`latest`), to a backup, or to a time. For the command line: `--data restore=latest`.",
+    )
+    restore_over: Literal["refuse", "skip", "replace"] = Field(
+        "refuse",
+        description="What `restore` does on a host that has a database: `refuse` stops the run, `skip` leaves it "
+        "as it is, `replace` puts it aside and restores in its place.",
+    )
     extra_ca_certificates: list[str] = Field(
         default_factory=list,
         description="PEM files on the controlling machine with certificate authorities the host must trust as well, "

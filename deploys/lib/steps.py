@@ -20,10 +20,10 @@ TRUST = {
 }
 
 
-def step_text(script: str, folder: str, seal: str) -> str:
+def step_text(script: str, folder: str, seal: str, seconds: int = STEP_SECONDS) -> str:
     """What a step's unit runs: ``script`` with its environment, and ``seal`` in ``folder``/done when it is over."""
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in TRUST.items())
-    ended = f"ended from outside before it was over: by systemctl, or because it had taken {STEP_SECONDS // 3600} h"
+    ended = f"ended from outside before it was over: by systemctl, or because it had taken {seconds // 3600} h"
     return (
         # Where Debian keeps proxy variables for everyone; a unit does not read it by itself.
         f"set -a; [ ! -r /etc/environment ] || . /etc/environment; set +a\n"

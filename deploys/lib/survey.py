@@ -72,7 +72,7 @@ def _address(host: HostData, settings: HostSettings) -> str | None:
 
 
 def _member(host: HostData, components: Iterable[Component]) -> Member:
-    present = [component for component in components if component.hosts in (*host.groups, "all")]
+    present = [component for component in components if {*component.groups} & {*host.groups, "all"}]
     if all(component.hosts == "all" for component in present):
         present = []  # a host of somebody else's: not ours to touch
     general = settings_from(host.data, "", HostSettings, host.resolve)
@@ -197,7 +197,7 @@ def _wiring_problems(site: tuple[Member, ...], components: tuple[Component, ...]
     everywhere = {component.name for component in components if component.hosts == "all"}
     used = {name for member in site for name in member.settings} - everywhere
     if not used:
-        groups = sorted({component.hosts for component in components} - {"all"})
+        groups = sorted({group for component in components for group in component.groups} - {"all"})
         return [f"no host of the inventory is in a group that Portcullis knows: {', '.join(groups)}"]
     for component in components:
         for need in component.needs:

@@ -17,6 +17,7 @@ from tests.host.support_http import Gateway
 FIXTURES = {
     "server": "base",
     "postgres_server": "postgres",
+    "backups_server": "backups",
     "redis_server": "redis",
     "ollama_server": "ollama",
     "litellm_server": "litellm",

@@ -62,7 +62,7 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
 
 def services(server: Server) -> dict[str, dict[str, str]]:
     """Main process, number of restarts and invocation of every service of ours that the host should have."""
-    units = [component.unit(server.here) for component in server.components if component.unit]
+    units = [unit for component in server.components if (unit := component.unit_on(server.here))]
     shown = {}
     for unit in units:
         lines = server.out(f"systemctl show -p MainPID -p NRestarts -p InvocationID -p ActiveState {unit}").splitlines()

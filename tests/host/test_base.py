@@ -57,7 +57,7 @@ def test_files_with_secrets_are_for_one_user(server: Server, component: Componen
 
 
 def test_unit_runs_and_is_enabled(server: Server, component: Component) -> None:
-    units = [component.unit(server.here)] if component.unit else []
+    units = [unit] if (unit := component.unit_on(server.here)) else []
     for unit in [*units, *component.extra_units(server.here)]:
         state = server.out(f"systemctl is-active {unit} || true; systemctl is-enabled {unit} || true").splitlines()
         assert state[0] == "active", f"{unit} is {state[0]}"

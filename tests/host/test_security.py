@@ -10,7 +10,7 @@ from deploys.lib.component import Component
 from tests.host.support import Server, secret_values
 
 # systemd-analyze's exposure, 0 to 10: what the sandbox of each unit allows at most.
-EXPOSURE = {"litellm": 1.5, "health": 1.5, "ollama": 1.8, "redis": 1.3, "postgres": 3.0}
+EXPOSURE = {"litellm": 1.5, "health": 1.5, "ollama": 1.8, "redis": 1.3, "postgres": 3.0, "backups": 1.7}
 # Both run on the host as root with the values on standard input, and print where they found one: by name, never itself.
 PROCESSES = """
 import glob, json, os, subprocess
@@ -106,19 +106,20 @@ def test_backups_are_for_root_only(server: Server) -> None:
 
 
 def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
-    if component.unit is None:
-        assert component.name not in EXPOSURE
+    unit = component.unit_on(server.here)
+    if not unit:
+        assert component.unit or component.name not in EXPOSURE
         return
-    shown = server.out(f"systemd-analyze security --no-pager {component.unit(server.here)} | tail -n 1", 120)
+    shown = server.out(f"systemd-analyze security --no-pager {unit} | tail -n 1", 120)
     exposure = float(shown.partition(": ")[2].split()[0])
     assert exposure <= EXPOSURE[component.name], shown
 
 
 def test_services_do_not_run_as_root(server: Server) -> None:
     for component in server.components:
-        if component.unit is None:
+        unit = component.unit_on(server.here)
+        if not unit:
             continue
-        unit = component.unit(server.here)
         user = server.out(f"ps -o uid= -p $(systemctl show -p MainPID --value {unit})")
         assert user != "0", f"{unit} runs as root"
 

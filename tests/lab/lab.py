@@ -19,6 +19,7 @@ from tests.lab.progress import step
 # Name of a host within its lab -> the groups it is in.
 TOPOLOGIES: dict[str, dict[str, tuple[str, ...]]] = {
     "single": {"gw": GROUPS},
+    "pair": {"gw": GROUPS, "bk": ("backup",)},
     "split": {
         "db": ("postgres",),
         "cache": ("redis",),

@@ -48,6 +48,11 @@ def mirror_address(client: docker.DockerClient) -> str:
     return str(subnet(client)[MIRROR_OFFSET])
 
 
+def own_address(client: docker.DockerClient) -> str:
+    """The address under which hosts reach the machine that the lab runs on: Docker takes the first one."""
+    return str(subnet(client)[1])
+
+
 def free_address(client: docker.DockerClient) -> str:
     """An address no host has, stopped ones included: theirs must still be free when they start again."""
     addresses = subnet(client)

@@ -16,6 +16,7 @@ Runs = Callable[[str], Ran]
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
     "postgres": {"@fake/db"},
+    "backups": {"@fake/db"},
     "redis": {"@fake/cache"},
     "ollama": {"@fake/llm"},
     "litellm": {"@fake/gw-1", "@fake/gw-2"},
@@ -191,6 +192,6 @@ def test_a_host_of_somebody_else_is_not_touched(ran: Runs) -> None:
     done = ran("stranger")
     assert done.code == 1 and not [line for line in done.executed if "Hardware" in line]
     assert done.error == (
-        "nothing was changed: no host of the inventory is in a group that Portcullis knows: litellm, ollama, "
-        "postgres, redis"
+        "nothing was changed: no host of the inventory is in a group that Portcullis knows: backup, litellm, "
+        "ollama, postgres, redis"
     )

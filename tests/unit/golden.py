@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ from deploys.lib.render import ROOT
 from tests.unit import site
 
 FOLDER = ROOT / "tests" / "golden"
+# The folder of a set of our own programs, which is named after its content.
+OWN = re.compile(r"(/usr/local/lib/portcullis/\w+)-[0-9a-f]{12}/")
 PAYLOAD = {path.read_bytes() for path in (ROOT / "payload").rglob("*.py")}
 
 
 def rendered(component: Component, here: Here) -> dict[str, str]:
     """Texts by golden file name, without files that are sent as they are."""
     return {
-        item.path.strip("/").replace("/", "__"): item.text
+        item.path.strip("/").replace("/", "__"): OWN.sub(r"\1-DIGEST/", item.text)
         for item in component.files(here)
         if isinstance(item, ConfigFile) and item.text.encode() not in PAYLOAD
     }

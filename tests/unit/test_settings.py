@@ -109,7 +109,10 @@ def test_a_rule_between_fields_names_the_component() -> None:
 @pytest.mark.parametrize(
     ("hosts", "sentences"),
     [
-        ([], ["no host of the inventory is in a group that Portcullis knows: litellm, ollama, postgres, redis"]),
+        (
+            [],
+            ["no host of the inventory is in a group that Portcullis knows: backup, litellm, ollama, postgres, redis"],
+        ),
         (
             [site.host("gw", ("postgres", "litellm", "ollama"))],
             [

@@ -27,7 +27,19 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
 ORDER = (
     *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys", "lavish"),
-    *("refusals", "upgrade", "migrations", "rollback", "lock", "killed", "split", "tls", "interrupted"),
+    *(
+        "refusals",
+        "upgrade",
+        "migrations",
+        "rollback",
+        "lock",
+        "split",
+        "tls",
+        "interrupted",
+        "killed",
+        "store",
+        "backups",
+    ),
 )
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}
@@ -159,6 +171,13 @@ def split() -> Iterator[Deployed]:
 
 
 @pytest.fixture(scope="session")
+def pair() -> Iterator[Deployed]:
+    """Everything on one host, and another for its backups."""
+    for name in _lab("ht-pair", "pair", "trixie", "root"):
+        yield _deployed(name)
+
+
+@pytest.fixture(scope="session")
 def routed(trixie: Deployed) -> Iterator[Double]:
     """The single host with every kind of model, all played by a double on the host, until the last test that asks."""
     double = Double(trixie.server)
@@ -185,7 +204,7 @@ def restored(trixie: Deployed) -> Iterator[Deployed]:
         until(lambda other=other: not other.alive(), 900, "the other lab is deployed, and the processors are free")
     yield trixie
     server = trixie.server
-    units = " ".join(c.unit(server.here) for c in server.components if c.unit)
+    units = " ".join(c.unit_on(server.here) for c in server.components)
     server.sh(f"rm -f /run/portcullis-health/drain; systemctl kill -s CONT {units}; systemctl start {units}")
     ready = f"curl --noproxy '*' -fsS --max-time 5 {support_lab.health_url(server)}/health/readiness"
     until(lambda: server.sh(ready).status == 0, 90, "the host works again after the test")

@@ -61,9 +61,9 @@ def _older_than_their_files(server: Server) -> list[str]:
     """Services that were started before one of the files that need a restart was written."""
     old = []
     for component in server.components:
-        if component.unit is None:
+        unit = component.unit_on(server.here)
+        if not unit:
             continue
-        unit = component.unit(server.here)
         paths = " ".join(f.path for f in component.files(server.here) if f.effect == "restart")
         started = server.out(f'date -d "$(systemctl show -p ExecMainStartTimestamp --value {unit})" +%s')
         newest = server.out(f"stat -c %Y {paths} | sort -n | tail -n 1")

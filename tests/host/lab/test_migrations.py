@@ -186,7 +186,7 @@ def test_the_dump_of_before_comes_back_and_goes_again(older: Older) -> None:
     server, root = older.server, older.server.here.member.host.backup_root
     folder = server.out(f"ls -dt {root}/*/database").split()[0]
     restore = f"{copies(server.here)} restore"
-    unit = LITELLM.unit(server.here) if LITELLM.unit else ""
+    unit = LITELLM.unit_on(server.here)
     server.out(
         f"cp -a {folder} /root/torn && printf x | dd of=/root/torn/database.dump bs=1 seek=99 conv=notrunc status=none"
     )

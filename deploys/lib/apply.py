@@ -75,6 +75,8 @@ def change_for(component: Component, place: Here) -> Change:
         extra_units=tuple(component.extra_units(place)),
         stopped_units=tuple(component.stopped_units(place)),
         guard=tuple(component.guard(place)),
+        data=component.data(place),
+        store=component.store(place),
         check=(*calendar_checks(wanted), *component.check(place)),
         check_seconds=component.check_seconds,
         outdated=tuple(component.outdated(place)),

@@ -22,6 +22,8 @@ class Change:
     extra_units: tuple[str, ...] = ()
     stopped_units: tuple[str, ...] = ()
     guard: tuple[str, ...] = ()
+    data: str = ""
+    store: str = ""
     check: tuple[str, ...] = ()
     ready: str = "true"
     ready_seconds: int = 60
@@ -76,6 +78,8 @@ def members(change: Change) -> dict[str, str]:
         "plan": "".join(f"{name}={quote(value)}\n" for name, value in plan.items()),
         "secret": "".join(f"{item.path}\n" for item in change.items if isinstance(item, ConfigFile) and item.secret),
         "guard.sh": _script(change.guard),
+        "data.sh": f"{change.data}\n" if change.data else "",
+        "store.sh": f"{change.store}\n" if change.store else "",
         "check.sh": _script(change.check),
         "ready.sh": change.ready + "\n",
         "provisions.json": provisions_text(change),

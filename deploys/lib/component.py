@@ -145,6 +145,8 @@ class Component:
     pure. ``install`` runs before any file is written, ``provision`` after the service is ready; both call idempotent
     operations only. ``guard`` is asked before any file is written, ``check`` after; where the new version of a managed
     file lies meanwhile, the shell function `new PATH` prints.
+    ``data`` is a shell command that says whether the data elsewhere serves the component, and ``store`` one that finds
+    and restores copies of that data on the host that keeps it: going back asks both (payload/host/ledger_data.py).
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
     all of its hosts and its files are changed on none; with the run's name.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
@@ -162,6 +164,8 @@ class Component:
     extra_units: Callable[[Here], list[str]] = _nothing
     stopped_units: Callable[[Here], list[str]] = _nothing
     guard: Callable[[Here], list[str]] = _nothing
+    data: Callable[[Here], str] = lambda here: ""
+    store: Callable[[Here], str] = lambda here: ""
     check: Callable[[Here], list[str]] = _nothing
     check_seconds: int = 120
     outdated: Callable[[Here], list[Probe]] = _nothing

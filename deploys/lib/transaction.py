@@ -10,12 +10,14 @@ from functools import cache
 from shlex import quote
 
 from deploys.lib import programs
-from deploys.lib.bundle import Change, provisions_text
+from deploys.lib.bundle import Change, members
 from deploys.lib.component import ConfigFile, Effect, Link
 from deploys.lib.provenance import MARK, body
 from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
+# What a bundle has for going back and no file of the component shows; payload/host/ledger_data.py and `ledger tell`.
+KEPT = ("provisions.json", "data.sh", "store.sh")
 # The program that switches files on the host, and what it reads when it starts.
 PROGRAM = tuple(
     ROOT / "payload" / "host" / name
@@ -23,6 +25,7 @@ PROGRAM = tuple(
         "ledger_entries.py",
         "ledger_shown.py",
         "ledger_plan.py",
+        "ledger_data.py",
         "ledger_prune.py",
         "guard-lib",
         "ledger",
@@ -61,7 +64,7 @@ class State:
     pending: bool = False
     outdated: tuple[str, ...] = ()
     obsolete: tuple[str, ...] = ()
-    provisions: str = ""
+    kept: str = ""
 
 
 def calendar_checks(items: Iterable[ConfigFile | Link]) -> list[str]:
@@ -89,7 +92,8 @@ def question(change: Change) -> str:
     lines += [f"look {quote(path)}" for path in change.paths]
     lines.append(f"[ -s {STATE}/pending/{change.component} ] && echo pending")
     served = f"{STATE}/served/{change.component}"
-    lines.append(f"printf 'provisions\\t%s\\n' \"$(sha256sum 2>/dev/null <{served}/provisions.json | cut -c 1-64)\"")
+    kept = " ".join(f"{served}/{name}" for name in KEPT)
+    lines.append(f"printf 'kept\\t%s\\n' \"$(cat {kept} 2>/dev/null | sha256sum | cut -c 1-64)\"")
     lines.append(f"cut -s -f 6 {served}/files.tsv 2>/dev/null | sed 's/^/listed\\t/'")
     if change.unit:
         unit = quote(change.unit)
@@ -145,12 +149,18 @@ def parse(lines: Sequence[str]) -> State:
         pending="pending" in words,
         outdated=tuple(outdated),
         obsolete=tuple(path for path in listed if path not in files),
-        provisions=words.get("provisions", ""),
+        kept=words.get("kept", ""),
     )
 
 
 def digest(item: ConfigFile) -> str:
     return hashlib.sha256(body(item.text).encode()).hexdigest()
+
+
+def kept(change: Change) -> str:
+    """The digest of what a host's ledger keeps of a component beside its files."""
+    made = members(change)
+    return hashlib.sha256("".join(made[name] for name in KEPT).encode()).hexdigest()
 
 
 def _differs(item: ConfigFile | Link, found: Found) -> bool:
@@ -192,7 +202,7 @@ def reasons(change: Change, state: State) -> list[str]:
     if state.pending:
         why.append("an earlier run was cut off")
     why += [f"{path} is no longer wanted" for path in state.obsolete]
-    if state.provisions != hashlib.sha256(provisions_text(change).encode()).hexdigest():
-        # What the ledger keeps must be what is told to the service now, or going back would tell it something older.
-        why.append("what it is told once it answers differs")
+    if state.kept != kept(change):
+        # What the ledger keeps must be what is told and asked now, or going back would do something older.
+        why.append("what it is told once it answers, or asked about its data, differs")
     return [*why, *state.outdated]

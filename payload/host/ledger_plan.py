@@ -108,8 +108,11 @@ def shell(command: str, stdin: str = "", seconds: int = 300, **more: str) -> tup
     return done.returncode == 0, ((done.stdout + done.stderr).strip().splitlines() or [""])[-1]
 
 
-def obstacles(bundle: Path) -> list[str]:
-    """Why a component cannot be put back as it was: what it needs is gone, or its guard refuses."""
+def obstacles(bundle: Path, other_data: bool) -> list[str]:
+    """Why a component cannot be put back as it was: what it needs is gone, or its guard refuses.
+
+    With ``other_data`` a copy of its data is put back first, and the guard is not to judge what is there now.
+    """
     found = []
     for kind, mode, user, group, _, path, target in rows(bundle):
         if kind == "link" and target.startswith("/") and not Path(target).exists():
@@ -120,17 +123,21 @@ def obstacles(bundle: Path) -> list[str]:
             except KeyError:
                 found.append(f"{path} would belong to {user} {group}, and the host has no such user or group")
     if not found and (bundle / "guard.sh").stat().st_size:
-        passed, why = shell('. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle))
+        other = "yes" if other_data else ""
+        passed, why = shell(
+            '. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle), other_data=other
+        )
         found += [] if passed else [why or "its guard refuses"]
     return found
 
 
-def plan(root: Path, run: str, only: list[str], quick: bool = False) -> Entry:
+def plan(root: Path, run: str, only: list[str], quick: bool = False, data: str = "") -> Entry:
     """What going back to ``run`` would change, by component. Nothing secret is in it.
 
     A component that came with a later run and has files of a Debian package's service stays, data and all.
     Of components in ``only`` that this host does not have, which others of the site may, there is nothing to change.
-    ``quick`` looks at files alone: services are not asked what they know, nor guards whether they refuse.
+    ``quick`` looks at files alone: services are not asked what they know, nor guards whether they refuse. The component
+    ``data`` gets a copy of its data back first, so it is worked on whatever its files are.
     """
     manifest = read(root / run / "manifest.json")
     present = served()
@@ -158,8 +165,9 @@ def plan(root: Path, run: str, only: list[str], quick: bool = False) -> Entry:
             "stopped": stopped(bundle) if bundle and not quick else "",
             "version": manifest["components"][name]["version"] if bundle else "",
         }
-        if part["changes"] or part["untold"] or part["pending"] or part["stopped"]:
-            problems += [f"{name}: {why}" for why in (obstacles(bundle) if bundle and not quick else [])]
+        if part["changes"] or part["untold"] or part["pending"] or part["stopped"] or (bundle and name == data):
+            whys = obstacles(bundle, name == data) if bundle and not quick else []
+            problems += [f"{name}: {why}" for why in whys]
             made.append(part)
     return {"run": run, "components": made, "stays": stays, "problems": problems}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import grp
-import hashlib
 import itertools
 import os
 import pwd
@@ -14,20 +13,23 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from deploys.lib.bundle import Change, provisions_text
+from deploys.lib.bundle import Change, members
 from deploys.lib.component import ConfigFile, Effect, Link, Provision
 from deploys.lib.transaction import (
+    KEPT,
     Found,
     State,
     differing,
     digest,
     effect,
+    kept,
     parse,
     question,
     reasons,
 )
 
 FILE = ConfigFile("/etc/a", "text\n")
+UNTOLD = "what it is told once it answers, or asked about its data, differs"
 
 
 def on_host(item: ConfigFile = FILE, changed: float = 50.0, **other: str) -> Found:
@@ -102,15 +104,15 @@ def test_reasons_are_said_for_every_combination() -> None:
         "disabled": "a unit is not enabled, or runs and should not",
         "pending": "an earlier run was cut off",
         "obsolete": "/etc/b is no longer wanted",
-        "told": "what it is told once it answers differs",
+        "told": UNTOLD,
     }
-    as_told = hashlib.sha256(provisions_text(change).encode()).hexdigest()
+    as_told = kept(change)
     for chosen in itertools.product([False, True], repeat=len(said)):
         on = dict(zip(said, chosen, strict=True))
         found = on_host(changed=AFTER if on["older"] else BEFORE, content="0" * 64 if on["differs"] else digest(FILE))
         state = State({"/etc/a": found}, not on["inactive"], not on["disabled"], 100, 0, on["pending"])
         state = dataclasses.replace(
-            state, obsolete=("/etc/b",) if on["obsolete"] else (), provisions="" if on["told"] else as_told
+            state, obsolete=("/etc/b",) if on["obsolete"] else (), kept="" if on["told"] else as_told
         )
         wanted = [text for word, text in said.items() if on[word] and not (word == "older" and on["inactive"])]
         assert reasons(change, state) == wanted
@@ -189,19 +191,18 @@ def test_the_question_finds_what_an_earlier_run_had_and_what_the_service_was_tol
     wanted = Change("x", (mine(tmp_path / "a", "text\n"),), provisions=(told,))
     (tmp_path / "a").write_text("text\n")
     (tmp_path / "a").chmod(0o640)
-    assert reasons(wanted, ask(wanted, tmp_path)) == ["what it is told once it answers differs"], "there is no ledger"
+    assert reasons(wanted, ask(wanted, tmp_path)) == [UNTOLD], "there is no ledger"
     served = tmp_path / "served" / "x"
     served.mkdir(parents=True)
-    (served / "provisions.json").write_text(provisions_text(wanted))
+    for name in KEPT:
+        (served / name).write_text(members(wanted)[name])
     rows = [f"file\t0644\troot\troot\tnone\t{path}\t\n" for path in (tmp_path / "a", "/etc/it is old")]
     (served / "files.tsv").write_text("".join(rows))
     assert reasons(wanted, ask(wanted, tmp_path)) == ["/etc/it is old is no longer wanted"]
     other = dataclasses.replace(told, stdin=SecretStr("another password"))
-    found = ask(dataclasses.replace(wanted, provisions=(other,)), tmp_path)
-    assert "what it is told once it answers differs" in reasons(dataclasses.replace(wanted, provisions=(other,)), found)
-    assert reasons(dataclasses.replace(wanted, items=(), provisions=()), State({})) == [
-        "what it is told once it answers differs"
-    ]
+    for one in (dataclasses.replace(wanted, provisions=(other,)), dataclasses.replace(wanted, store="find")):
+        assert UNTOLD in reasons(one, ask(one, tmp_path))
+    assert reasons(dataclasses.replace(wanted, items=(), provisions=()), State({})) == [UNTOLD]
 
 
 def test_the_question_reads_systemds_times_in_any_zone(tmp_path: Path) -> None:

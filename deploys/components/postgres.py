@@ -6,7 +6,7 @@ from deploys.components import postgres_guard, postgres_install, postgres_restor
 from deploys.components.backups_site import STATE, backups
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
-from deploys.components.postgres_install import as_postgres, cluster, copy_name, major, unit
+from deploys.components.postgres_install import as_postgres, cluster, copies, copy_name, major, unit
 from deploys.components.postgres_settings import PostgresSettings as PostgresSettings
 from deploys.components.postgres_tuning import MINIMUM_MB, tuning
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe, Provision
@@ -149,6 +149,12 @@ def probes(here: Here) -> list[Probe]:
     ]
 
 
+def store(here: Here) -> str:
+    """How going back finds a dump of the gateways' database here, and puts it back."""
+    s: PostgresSettings = here.settings(PostgresSettings)
+    return f'word=$1; shift; {copies(here)} "$word" {s.database} "$@"'
+
+
 POSTGRES = Component(
     name="postgres",
     settings=PostgresSettings,
@@ -162,6 +168,7 @@ POSTGRES = Component(
     problems=problems,
     refusals=refusals,
     probes=probes,
+    store=store,
     listeners=lambda here: [Listener(here.settings(PostgresSettings).port, ("postgres",), "postgres_port")],
     version=lambda here: f"/usr/lib/postgresql/{major(here)}/bin/postgres --version | awk '{{print $3}}'",
 )

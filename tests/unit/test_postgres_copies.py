@@ -37,6 +37,9 @@ def dumped(folder: Path, content: bytes = b"PGDMP", **about: Any) -> Path:
     (folder / "database.dump").write_bytes(content)
     known = {
         "sha256": hashlib.sha256(content).hexdigest(),
+        "database": "litellm",
+        "made": "2026-01-31T00:00:00Z",
+        "size": 1,
         "mark": MARK,
         "migrations": ["1"],
         "tables": {"public.a": 2},
@@ -54,9 +57,10 @@ def server(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(f"{database}: {' '.join(sql.split())}")
         if "shobj_description" in sql:
             return ["litellm_before_older"]
-        return ["litellm"] if "datdba" in sql else []
+        return ["/data"] if "data_directory" in sql else []
 
     monkeypatch.setattr(program, "psql", psql)
+    monkeypatch.setattr(program, "need_space", lambda folder, needed, what: None)
     monkeypatch.setattr(program, "owner", lambda database: "litellm")
     monkeypatch.setattr(program, "mark_of", lambda database: MARK)
     monkeypatch.setattr(program, "load", lambda folder, about, into, role: told.append(f"load {into}"))
@@ -86,7 +90,7 @@ def test_the_present_database_is_dumped_and_kept_before_it_is_exchanged(
     program: ModuleType, server: list[str], tmp_path: Path
 ) -> None:
     program.restore(dumped(tmp_path / "dump"), "litellm", tmp_path / "keep", "RUN")
-    assert server[:2] == ["dump keep", "load litellm_restoring"]
+    assert server[1:3] == ["dump keep", "load litellm_restoring"]
     (swap,) = [line for line in server if "RENAME" in line]
     assert swap.index("pg_terminate_backend") < swap.index("BEGIN;") < swap.index("RENAME") < swap.index("COMMIT;")
     assert 'ALTER DATABASE "litellm" RENAME TO "litellm_before_RUN"; ALTER DATABASE "litellm_restoring"' in swap
@@ -149,4 +153,75 @@ def test_rows_that_are_not_restored_fail_the_proof(
 
 def test_a_wrong_call_says_how_it_is_called() -> None:
     done = subprocess.run([sys.executable, str(FOLDER / "database"), "restore"], capture_output=True, text=True)
-    assert done.returncode == 2 and "database restore  FOLDER" in done.stderr
+    assert done.returncode == 2 and "database restore DATABASE FOLDER" in done.stderr
+
+
+def test_what_a_restore_put_away_comes_back_and_is_no_copy_to_be_dropped_any_more(
+    program: ModuleType, server: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program.main("undo", "litellm", "RUN") == 0
+    (swap,) = [line for line in server if "RENAME" in line]
+    assert 'ALTER DATABASE "litellm" RENAME TO "litellm_undone"; ALTER DATABASE "litellm_before_RUN" RENAME TO' in swap
+    assert swap.endswith('COMMENT ON DATABASE "litellm" IS NULL; COMMIT;')
+    assert server[0] == server[-1] == "drop litellm_undone"
+    for there in (True, False):
+        monkeypatch.setattr(program, "exists", lambda name, there=there: there and name == "litellm_before_RUN")
+        assert program.main("restored", "litellm", "RUN") is not there
+
+
+WANTED = {"wanted": ["1"], "adds": ["2"], "mark": MARK}
+
+
+def found(program: ModuleType, root: Path, **other: Any) -> dict[str, Any]:
+    made: dict[str, Any] = program.match("litellm", root, {**WANTED, **other})
+    return made
+
+
+def test_the_newest_dump_that_serves_is_found(
+    program: ModuleType, server: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    serving = {"A": ["1"], "B": ["1", "2"], "C": ["1", "2", "3"], "D": ["2"], ".E.gone": ["1"]}
+    for number, (run, migrations) in enumerate(serving.items()):
+        dumped(tmp_path / run / "database", migrations=migrations, made=f"2026-01-0{number + 1}T00:00:00Z")
+    dumped(tmp_path / "F" / "database", database="other", made="2026-02-01T00:00:00Z")
+    (tmp_path / "G" / "database").mkdir(parents=True)
+    (tmp_path / "G" / "database" / "database.json").write_text("torn")
+    counted = iter(["7", "1"])
+    psql = program.psql
+
+    def answering(database: str, sql: str) -> list[str]:
+        if "count(*)" in sql:
+            assert sql.endswith("> '2026-01-02T00:00:00Z'::timestamp")
+            return [next(counted)]
+        told: list[str] = psql(database, sql)
+        return told
+
+    monkeypatch.setattr(program, "psql", answering)
+    assert found(program, tmp_path) == {
+        "run": "B",
+        "folder": f"{tmp_path}/B/database",
+        "made": "2026-01-02T00:00:00Z",
+        "rows": 2,
+        "lost": {"requests in the spend log": 7, "keys": 1},
+    }
+
+
+def test_a_dump_that_is_missing_damaged_or_of_another_key_is_said_in_a_sentence(
+    program: ModuleType, server: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(program.Refused, match=r"none of the 0 dumps in .* has the database as that version"):
+        found(program, tmp_path)
+    folder = dumped(tmp_path / "A" / "database")
+    with pytest.raises(program.Refused, match="is of a database with another salt key than the one that comes back"):
+        found(program, tmp_path, mark="portcullis-salt:" + "b" * 64)
+    monkeypatch.setattr(program, "mark_of", lambda database: "portcullis-salt:" + "c" * 64)
+    with pytest.raises(program.Refused, match="with another salt key than the present one"):
+        found(program, tmp_path)
+    (folder / "database.dump").write_bytes(b"torn")
+    with pytest.raises(program.Refused, match="its SHA-256 is another; nothing was restored"):
+        found(program, tmp_path)
+
+
+def test_what_cannot_be_counted_is_not_said(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "psql", lambda database, sql: [])
+    assert program.since("litellm", "2026-01-31T00:00:00Z") == {}

@@ -223,6 +223,7 @@ LITELLM = Component(
     extra_units=lambda here: units(here, wanted=True),
     stopped_units=lambda here: units(here, wanted=False),
     guard=guard,
+    data=lambda here: database.going_back(version_folder(here), f"{ROOT}/current", ENVIRONMENT),
     check=check,
     check_seconds=CHECK_SECONDS,
     outdated=outdated,

@@ -29,10 +29,11 @@ from deploys.lib.programs import TOOLS, program_folder
 from deploys.lib.render import render
 from deploys.lib.tools import put_programs
 
-PROGRAMS = tuple(PAYLOAD / name for name in ("database.py", "migrations.py", "stored.sql"))
+PROGRAMS = tuple(PAYLOAD / name for name in ("database.py", "going_back.py", "migrations.py", "stored.sql"))
 # What the rehearsal connects with: this run's words, which the gateway's own file does not have yet.
 REHEARSAL = "/run/portcullis-rehearsal.env"
 UNIT = "litellm-rehearse.service"
+BACK = "deploys/rollback.py with --data restore_dump=true puts the dump of before back; see docs/upgrades.md"
 
 
 def program() -> str:
@@ -48,17 +49,24 @@ def reversible(folder: str, current: str, file: str) -> str:
     """Shell text that fails with a sentence where the version in ``folder`` cannot use what the database has become.
 
     It is asked when that is not the version in use, ``current``, of all installations beside it: those that came later
-    have the text of their migrations.
+    have the text of their migrations. Going back that puts a dump back first plans without it (`other_data`).
     """
     program = f"{program_folder('litellm', PROGRAMS)}/migrations.py"
     ask = f'{current}/venv/bin/python {program} reversible {file} {folder} "$(dirname {folder})"/*/'
     why = """$(printf %s "$answer" | sed 's/.*"why": "//; s/"}$//')"""
     return (
-        f'if [ -x {current}/venv/bin/python ] && [ -f {file} ] && [ "$(readlink -f {current})" != {folder} ]; then '
+        f'if [ -z "${{other_data:-}}" ] && [ -x {current}/venv/bin/python ] && [ -f {file} ] && '
+        f'[ "$(readlink -f {current})" != {folder} ]; then '
         f"answer=$({ask} 2>&1) || answer='it cannot be asked whether the other version can use it'; "
         f"""case $answer in *'"needed": false'*) ;; *) echo "the database is not one for that version: {why}; """
-        """docs/upgrades.md says how the dump of before is put back"; exit 1 ;; esac; fi"""
+        f"""{BACK}"; exit 1 ;; esac; fi"""
     )
+
+
+def going_back(folder: str, current: str, file: str) -> str:
+    """A shell command that says what the version in ``folder`` needs of the database, for whoever goes back to it."""
+    program = f"{program_folder('litellm', PROGRAMS)}/going_back.py"
+    return f'{current}/venv/bin/python {program} {file} "$(new {file})" {folder} "$(dirname {folder})"/*/'
 
 
 def install_programs() -> None:
@@ -98,8 +106,7 @@ def judge(version: str, together: bool) -> Callable[[str], str]:
                 if why:
                     return (
                         f"litellm_version: the database has {len(extra)} migrations that {version} lacks, and {name} "
-                        f"does more than add to it ({why}); docs/upgrades.md says how the dump "
-                        "of before is put back"
+                        f"does more than add to it ({why}); {BACK}"
                     )
         missing = set(wanted) - have
         if missing and not together:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
@@ -12,7 +13,7 @@ from deploys.lib import ledger
 from deploys.lib.bundle import Change
 from deploys.lib.component import Probe
 from deploys.lib.sizing import Machine
-from deploys.lib.transaction import State, parse, question
+from deploys.lib.transaction import STATE, State, parse, question
 
 # What the kernel keeps for itself varies by a few MiB with its version, and sizes are shares of what it leaves: taken
 # to the MiB, every service would be restarted for that.
@@ -181,15 +182,45 @@ class Ledger(FactBase[list[dict[str, Any]]]):
 
 
 class WayBack(FactBase[dict[str, Any]]):
-    """What going back to a run would change on the host."""
+    """What going back to a run would change on the host, once the data of the component ``data`` is as it was."""
 
-    def command(self, root: str, run: str, only: str) -> str:
+    def command(self, root: str, run: str, only: str, data: str = "") -> str:
         none = {"run": "", "components": [], "problems": [NO_LEDGER]}
-        asked = f"$ledger plan {quote(root)} {quote(run)} {quote(only)}"
+        asked = f"$ledger plan {quote(root)} {quote(run)} {quote(only)}{f' {data}' if data else ''}"
         return f'{ledger.there()}; if [ -x "$ledger" ]; then {asked}; else echo {quote(json.dumps(none))}; fi'
 
     def process(self, output: list[str]) -> dict[str, Any]:
         found: dict[str, Any] = json.loads("\n".join(output))
+        return found
+
+
+class Data(FactBase[dict[str, Any]]):
+    """Whether the data elsewhere serves the host's components as they were after a run, and what the host keeps."""
+
+    default = dict
+
+    def command(self, root: str, run: str, only: str) -> str:
+        # A host's ledger of an earlier revision does not know the question, and the guards of its runs say what it is.
+        asked = f"$ledger data {quote(root)} {quote(run)} {quote(only)} 2>/dev/null"
+        return f"{ledger.there()}; [ -x \"$ledger\" ] && {asked} || echo '{{}}'"
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads("\n".join(output))
+        return found
+
+
+class Copy(FactBase[dict[str, Any]]):
+    """The newest copy of the data that serves what is wanted; or `problem`, why there is none."""
+
+    def command(self, keeper: str, root: str, wanted: Mapping[str, Any]) -> str:
+        asked = f"sh {STATE}/served/{keeper}/store.sh match {quote(root)} {quote(json.dumps(wanted))}"
+        return f"{asked} 2>&1 | tail -n 1"
+
+    def process(self, output: list[str]) -> dict[str, Any]:
+        said = output[-1] if output else "nothing was answered"
+        found: dict[str, Any] = (
+            json.loads(said) if said.startswith("{") else {"problem": said.partition(": ")[2] or said}
+        )
         return found
 
 

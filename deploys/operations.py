@@ -138,7 +138,7 @@ def _switch(component: str, run: str, backup_root: str) -> Commands:
     unit, folder = f"portcullis-transact-{component}", f"{STATE}/switched/{component}.{run}"
     switch = f"{program_folder()}/transact {component} {run} {quote(backup_root)}"
     yield (
-        f"{after(unit)} umask 077; mkdir -p {folder}; "
+        f"{after(unit)} umask 077; mkdir -p {folder}; rm -f {folder}/status; "
         f"find {STATE}/switched -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} +; "
         f"{start(unit, folder)} sh -c {quote(f'{switch}; echo $? >{folder}/status')}"
     )
@@ -150,10 +150,13 @@ def _switch(component: str, run: str, backup_root: str) -> Commands:
 
 
 @operation()
-def go_back(component: str, target: str, part: dict[str, Any] | None, run: str, backup_root: str) -> Commands:
+def go_back(
+    component: str, target: str, part: dict[str, Any] | None, run: str, backup_root: str, other_data: bool = False
+) -> Commands:
     """Put everything of ``component`` back as it was after the run ``target``, checked, used and ready.
 
-    ``part`` is what the host's ledger says would change; None when that is nothing.
+    ``part`` is what the host's ledger says would change; None when that is nothing. With ``other_data`` what serves
+    now cannot go on with the data that was put in place for this: it stays stopped when this fails.
     """
     if part is None:
         host.noop(f"{component} is as it was")
@@ -161,14 +164,21 @@ def go_back(component: str, target: str, part: dict[str, Any] | None, run: str, 
     if state.is_executing and (failed := _failed_elsewhere()):
         yield StringCommand("echo", QuoteString(f"left as it was, because {failed} failed"), ">&2;", "exit", "1")
         return
+    yield from switch_back(component, target, backup_root, run, backup_root, other_data)
+
+
+def switch_back(
+    component: str, target: str, root: str, run: str, backup_root: str, other_data: bool = False
+) -> Commands:
+    """Switch to what ``component`` had after the run ``target``, which the ledger in ``root`` has."""
     staged = f"{STATE}/staged/{component}.{run}"
     ledger = f"{program_folder()}/ledger"
     yield (
         f"{begins(f'{component} back to {target}')}umask 077; mkdir -p {STATE}/pending; "
-        f"{ledger} stage {quote(backup_root)} {target} {component} {staged}"
+        f"{ledger} stage {quote(root)} {target} {component} {staged}{' data' if other_data else ''}"
     )
     yield from _switch(component, run, backup_root)
-    yield f'said=$({ledger} tell {quote(backup_root)} {target} {component}) || {{ echo "$said" >&2; exit 1; }}'
+    yield f'said=$({ledger} tell {quote(root)} {target} {component}) || {{ echo "$said" >&2; exit 1; }}'
 
 
 def _failed_elsewhere() -> str:

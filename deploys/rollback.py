@@ -1,8 +1,9 @@
 """Go back to how the hosts were after an earlier run: `pyinfra INVENTORY deploys/rollback.py`.
 
 Without more: to before the last deploy. `--data run=RUN` goes to any run that deploys/history.py lists, `--data
-only=litellm` takes one component (or several, with commas), `--dry` shows what would change. Nothing of the inventory's
-settings is needed but how to reach the hosts: everything comes from their ledgers.
+only=litellm` takes one component (or several, with commas), `--dry` shows what would change, `--data
+restore_dump=true` puts a dump of the database back where the earlier version cannot use the present one. Nothing of the
+inventory's settings is needed but how to reach the hosts: everything comes from their ledgers.
 """
 
 from pyinfra import host
@@ -19,8 +20,8 @@ from deploys import operations
 from deploys.lib.back import end_of, look_back, put_back, settings_here
 
 settings = settings_here(COMPONENTS)
-plan = look_back(settings, COMPONENTS)
+plan, way = look_back(settings, COMPONENTS)
 for component in host.loop(COMPONENTS):
     operations.gate(name=f"{component.name} | Begin")
-    put_back(component, plan, settings)
+    put_back(component, plan, way, settings)
 end_of(plan)

@@ -13,12 +13,13 @@ from pyinfra.api.command import QuoteString
 
 from deploys import facts, operations
 from deploys.guard import ARGUMENTS
-from deploys.lib import history
+from deploys.lib import history, rewind
 from deploys.lib.apply import in_our_folder, stop
 from deploys.lib.component import Component
 from deploys.lib.host_settings import HostSettings
 from deploys.lib.ledger import RUN_ID
 from deploys.lib.patterns import RUN, worded
+from deploys.lib.rewinding import Rewind, command
 from deploys.lib.session import hold, only_looks
 from deploys.lib.settings import SettingsError, nearest, settings_from
 from deploys.lib.tools import install_tools
@@ -36,6 +37,10 @@ class BackSettings(HostSettings):
         "",
         pattern=worded(r"^[a-z0-9_,]*$", "names of components with commas between them"),
         description="Components to take back, with commas between them. Default: all.",
+    )
+    restore_dump: bool = Field(
+        False,
+        description="Put the dump of before back where an earlier version cannot use what the database has become.",
     )
 
 
@@ -107,28 +112,58 @@ def _target(asked: str) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def look_back(settings: BackSettings, components: Sequence[Component]) -> dict[str, Any]:
+def _root_of(one: Any) -> str:
+    return _settings_of(one).backup_root
+
+
+def _rewind(settings: BackSettings, target: str, components: Sequence[Component]) -> Rewind:
+    """What the site's data needs, which nobody loses without having said so. Stops when it cannot be had."""
+    way = rewind.site(target, settings.only, _root_of, components)
+    if not isinstance(way, Rewind):
+        stop(way)
+    if way.needed and not settings.restore_dump:
+        # Of what was said, only what means something here: values of other keys may be anybody's.
+        said = dict(word.partition("=")[::2] for word in ARGUMENTS.get("data") or ())
+        options = {key: value for key, value in said.items() if key in BackSettings.model_fields}
+        hosts = [(name, str(one)) for name in ("limit", "exclude") for one in ARGUMENTS.get(name) or ()]
+        inventory_file = str(ARGUMENTS.get("inventory", "INVENTORY"))
+        stop([way.refusal(command(inventory_file, hosts, {**options, "run": target}))])
+    rewind.show(way)
+    return way
+
+
+def look_back(settings: BackSettings, components: Sequence[Component]) -> tuple[dict[str, Any], Rewind]:
     """What going back changes on this host, shown to the person who asked for it. Stops when it cannot be done."""
     target, problems = _target(settings.run)
     if not target:
         stop(problems)
     if held_up := hold(inventory.get_host(host.name), settings, "rollback"):
         stop([held_up])
-    plan: dict[str, Any] = host.get_fact(facts.WayBack, root=settings.backup_root, run=target, only=settings.only)
+    way = _rewind(settings, target, components)
+    plan: dict[str, Any] = host.get_fact(
+        facts.WayBack,
+        root=settings.backup_root,
+        run=target,
+        only=settings.only,
+        data=way.component if way.needed and host.name in way.users else "",
+    )
     if plan["problems"]:
         stop([f"{host.name}: {problem}" for problem in plan["problems"]])
     for line in history.way_back(host.name, plan):
         logger.info(line)
     if only_looks():
         logger.info("")
-    elif plan["components"]:
+    elif plan["components"] or (way.needed and host.name in (way.keeper_host, *way.users)):
         install_tools("ledger")
-    return plan
+    return plan, way
 
 
-def put_back(component: Component, plan: Mapping[str, Any], settings: BackSettings) -> None:
-    """Put back one component on this host, if the plan has something for it."""
+def put_back(component: Component, plan: Mapping[str, Any], way: Rewind, settings: BackSettings) -> None:
+    """Put back one component on this host, if the plan has something for it; and the data it needs before that."""
     parts = {part["component"]: part for part in plan["components"]}
+    first = way.needed and way.component == component.name
+    if first:
+        rewind.before(way, settings.backup_root)
     operations.go_back(
         name=f"{component.name} | Go back",
         component=component.name,
@@ -136,8 +171,14 @@ def put_back(component: Component, plan: Mapping[str, Any], settings: BackSettin
         part=parts.get(component.name),
         run=RUN_ID,
         backup_root=settings.backup_root,
+        other_data=first,
         _serial=component.serial,
+        # What fails is taken back everywhere first; then the run ends.
+        _if=(lambda: not rewind.failed(way)) if first else None,
+        _ignore_errors=first,
     )
+    if first:
+        rewind.after(way, settings.backup_root)
 
 
 @operation()

@@ -172,7 +172,7 @@ def plan(root: Path, run: str, only: list[str], quick: bool = False, data: str =
     return {"run": run, "components": made, "stays": stays, "problems": problems}
 
 
-def stage(root: Path, run: str, name: str, into: Path) -> None:
+def stage(root: Path, run: str, name: str, into: Path, other_data: bool = False) -> None:
     """Lay out what the switching program needs to put ``name`` back as it was after ``run``."""
     bundle = root / run / "components" / name
     part = into.with_name(f"{into.name}.part")
@@ -181,8 +181,12 @@ def stage(root: Path, run: str, name: str, into: Path) -> None:
     part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if bundle.is_dir():
         shutil.copytree(bundle, part)
-        with (part / "plan").open("a") as file:
-            file.write("exact=1\n")
+        # Of an entry that a rollback made, without what was said for that one.
+        plan = [
+            line for line in (part / "plan").read_text().splitlines() if not line.startswith(("exact=", "other_data="))
+        ]
+        plan += ["exact=1", *(["other_data=1"] if other_data else [])]
+        (part / "plan").write_text("".join(f"{line}\n" for line in plan))
     else:
         # The component came later: its units end, then its files go.
         part.mkdir(mode=0o700)

@@ -56,6 +56,8 @@ VARIED = {
     "placed/group_data/litellm": "litellm_port = 'beaten'\nlitellm_models = [\n    {'modle': 'x'},\n]\n",
     "placed/more/litellm": "\n\nlitellm_port = 0\n",
     "ledgers": ledgers.inventory(),
+    "rewind": ledgers.inventory(rewinds=True),
+    "rewind-fails": ledgers.inventory(rewinds=True, fails=True),
     "held": ledgers.held(),
     "gateway-fails": (
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
@@ -119,6 +121,14 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
         "back dry": on("ledgers", BACK, "--dry", "--debug"),
         "back wrong": on("ledgers", BACK, "-y", "--debug", *(word for one in back_wrong for word in ("--data", one))),
         "back unknown": on("ledgers", BACK, "-y", "--debug", "--data", "run=20250101T000000Z-abcd"),
+        "rewind": on("rewind", BACK, "-y", "--debug", "--data", "restore_dump=true", "--data", "fake_delay=0.001"),
+        "rewind fails": on("rewind-fails", BACK, "-y", "--debug", "--data", "restore_dump=true"),
+        "rewind dry": on("rewind", BACK, "--dry", "--debug", "--data", "restore_dump=true"),
+        "rewind unsaid": on("rewind", BACK, "-y", "--debug", "--data", "only=litellm"),
+        "rewind without db": on("rewind", BACK, "-y", "--debug", "--limit", "litellm", "--data", "restore_dump=true"),
+        "rewind without gw": on(
+            "rewind", BACK, "-y", "--debug", "--exclude", "@fake/gw-2", "--data", "restore_dump=true"
+        ),
         "back elsewhere": lambda: pyinfra(str(root / BACK), "-y", "--debug", inventory=fake, cwd=folder),
         "part of the site": lambda: pyinfra(SITE, "--json", "--limit", "litellm"),
     }

@@ -24,8 +24,27 @@ def _part(component: str, what: str) -> dict[str, object]:
     return {**part, "version": "1.2.3"}
 
 
-def inventory() -> str:
-    """Text of an inventory: the gateways have seen three runs, the others the first one; something differs there."""
+DUMP = {
+    "run": THREE, "folder": f"/var/backups/portcullis/{THREE}/database", "made": "2026-01-01T00:00:09Z", "rows": 12,
+    "lost": {"keys": 1},
+}  # fmt: skip
+
+
+def _data(host: str, gateway: bool) -> dict[str, object]:
+    """What a host says of the data, when a migration stands between."""
+    wants = {"needed": True, "why": "the migration M drops", "extra": 1, "wanted": ["L"], "adds": [], "mark": "m"}
+    present = f"/var/backups/portcullis/{THREE}"
+    if gateway:
+        return {"uses": {"litellm": wants}, "keeps": [], "present": {"litellm": present}}
+    keeps = host == "db"
+    return {"uses": {}, "keeps": ["postgres"] if keeps else [], "present": {"postgres": present} if keeps else {}}
+
+
+def inventory(rewinds: bool = False, fails: bool = False) -> str:
+    """Text of an inventory: the gateways have seen three runs, the others the first one; something differs there.
+
+    With ``rewinds`` the earlier LiteLLM cannot use the database; with ``fails`` no gateway can be switched.
+    """
     answers = {}
     for host in HOSTS:
         gateway = host.startswith("gw-")
@@ -34,6 +53,9 @@ def inventory() -> str:
         answers[host] = {
             "$ledger list ": [json.dumps(runs)],
             "$ledger plan ": [json.dumps({"run": TWO if gateway else ONE, "components": parts, "problems": []})],
+            **({"$ledger data ": [json.dumps(_data(host, gateway))]} if rewinds else {"$ledger data ": ["{}"]}),
+            **({"store.sh match": [json.dumps(DUMP)]} if host == "db" else {}),
+            **({"cat /var/lib/portcullis/switched/": {"success": False, "stderr": "not ready"}} if fails else {}),
             "$ledger verify ": [json.dumps({"component": "litellm", "question": "q", "right": True, "said": ""})],
         }
     return (

@@ -9,6 +9,7 @@ import pytest
 
 from deploys.lib.bundle import Change
 from tests.unit.ledger_box import LedgerBox, run_id
+from tests.unit.sandbox import UNIT
 
 ONE, TWO, THREE, FOUR = (run_id(number) for number in range(1, 5))
 
@@ -76,6 +77,24 @@ def test_the_switching_program_asks_the_guard_in_full(box: LedgerBox) -> None:
         assert done.code == code, done
 
 
+def test_what_cannot_use_the_data_that_came_back_stays_stopped_when_the_earlier_files_do_not_serve(
+    box: LedgerBox,
+) -> None:
+    before = box.tree()
+    (box.fake / "data").write_text("1")
+    for path in box.backups.glob(f"{ONE}/components/x/ready.sh"):
+        path.unlink()
+        path.write_text("echo not yet; exit 1\n")
+    assert box.ledger("stage", str(box.backups), ONE, "x", str(box.state / "staged" / f"x.{THREE}"), "data").code == 0
+    done = box.run(None, THREE)
+    assert (done.code, done.sentence) == (
+        1,
+        f"x: not ready after 0 s: not yet; the previous files were put back; {UNIT} is stopped until its data is "
+        "back as well",
+    )
+    assert box.tree() == before and (box.fake / f"active.{UNIT}").read_text() == "inactive\n"
+
+
 def test_one_run_may_switch_a_component_there_and_back(box: LedgerBox) -> None:
     """As when another host of the site could not follow."""
     before = box.whole()
@@ -83,9 +102,15 @@ def test_one_run_may_switch_a_component_there_and_back(box: LedgerBox) -> None:
     assert box.ledger("begin", THREE, "x").code == 0
     for target, number in ((ONE, 1), (TWO, 2)):
         (box.fake / "data").write_text(str(number))
-        assert box.ledger("stage", str(box.backups), target, "x", str(box.state / "staged" / f"x.{THREE}")).code == 0
-        done = box.run(None, THREE)
-        assert (done.code, done.sentence) == (0, "")
+        into = str(box.state / "staged" / f"x.{THREE}")
+        # The second time from the entry that the first one has made.
+        for source, more in ((target, ["data"]), (THREE, [])):
+            assert box.ledger("stage", str(box.backups), source, "x", into, *more).code == 0
+            done = box.run(None, THREE)
+            assert (done.code, done.sentence) == (0, "")
+    assert "other_data" not in (box.backups / THREE / "components" / "x" / "plan").read_text(), (
+        "it was for that one only"
+    )
     box.end(THREE, "failed", "another host failed")
     assert box.whole() == before and box.listed()[THREE]["outcome"] == "failed"
     assert box.plan(TWO)["components"] == []

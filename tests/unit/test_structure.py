@@ -32,7 +32,8 @@ TOO_LONG = {
     "tests/unit/test_health_app_gateway.py": 370,
 }
 DRIVES_PYINFRA = {
-    f"deploys/lib/{name}.py" for name in ("apply", "back", "deploy", "pyinfra_host", "report", "session", "tools")
+    f"deploys/lib/{name}.py"
+    for name in ("apply", "back", "deploy", "pyinfra_host", "report", "rewind", "session", "tools")
 }
 
 

@@ -124,9 +124,7 @@ def obstacles(bundle: Path, other_data: bool) -> list[str]:
                 found.append(f"{path} would belong to {user} {group}, and the host has no such user or group")
     if not found and (bundle / "guard.sh").stat().st_size:
         other = "yes" if other_data else ""
-        passed, why = shell(
-            '. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle), other_data=other
-        )
+        passed, why = shell('. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle), other_data=other)
         found += [] if passed else [why or "its guard refuses"]
     return found
 

@@ -1,75 +1,31 @@
-"""LiteLLM goes up by a release with data in its database: dumped, rehearsed on a copy, and only then migrated."""
+"""LiteLLM goes up by a release with data in its database, dumped and rehearsed first; and back, with that dump."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from deploys.components.litellm.component import LITELLM
-from deploys.components.litellm.config import SELFTEST
 from deploys.components.litellm.database import migrations, program
 from deploys.components.litellm.encryption import opens
 from deploys.components.litellm.settings import DEFAULT_VERSION
-from deploys.components.postgres_install import as_postgres, copies
+from deploys.components.postgres_install import as_postgres
+from deploys.lib.rewinding import CANNOT
 from tests.host.lab.conftest import Deployed
+from tests.host.lab.test_killed import KILL
 from tests.host.lab.test_refusals import told
-from tests.host.support import Server
 from tests.host.support_http import Gateway
-from tests.host.support_lab import SITE, run, say, until
+from tests.host.support_lab import INVENTORY, SITE, VERIFY, cut_off, run, say, until
+from tests.host.support_ledger import ROLLBACK, last_run, runs, state, torn
+from tests.host.support_older import CONTENT, IN_THE_WAY, OLD, SPEND, Older, databases, writes_itself
+from tests.host.support_watch import differences
 from tests.unit.test_postgres_guard import sealed
 
-OLD = "1.105.7"
-# Made by a migration in between as one that returns a trigger: PostgreSQL does not change what a function returns.
-IN_THE_WAY = (
-    "CREATE FUNCTION litellm_bump_mcp_catalog_revision() RETURNS integer LANGUAGE sql AS 'SELECT 1'; "
-    "ALTER FUNCTION litellm_bump_mcp_catalog_revision() OWNER TO litellm"
-)
-# What must be there afterwards, row by row; spend is checked by itself, because the gateway goes on writing it.
-CONTENT = (
-    "SELECT md5(string_agg(t::text, E'\\n' ORDER BY t)) FROM (SELECT credential_name || credential_values::text AS t "
-    'FROM "LiteLLM_CredentialsTable" UNION ALL SELECT model_id || litellm_params::text FROM "LiteLLM_ProxyModelTable" '
-    'UNION ALL SELECT token || key_alias FROM "LiteLLM_VerificationToken") AS everything'
-)
-SPEND = 'SELECT count(*) FROM "LiteLLM_SpendLogs"'
-
-
-@dataclass(frozen=True)
-class Older:
-    """The host with an older LiteLLM, and what was stored there by it."""
-
-    server: Server
-    gateway: Gateway
-    key: str
-    content: str
-    others: frozenset[str]
-
-    def sql(self, text: str) -> str:
-        return self.server.out(as_postgres(self.server.here, text, "litellm"))
-
-    @property
-    def finished(self) -> list[str]:
-        found: list[str] = json.loads(self.server.out(f"{copies(self.server.here)} migrations litellm"))
-        return found
-
-    @property
-    def version(self) -> str:
-        return self.server.out("readlink /opt/litellm/current").rpartition("/")[2].partition("-")[0]
-
-    def databases(self) -> set[str]:
-        """Databases of ours, without those that were there before, of other tests."""
-        return databases(self.server) - self.others
-
-    def serves(self) -> bool:
-        return self.gateway.chat(SELFTEST, key=self.key).status == 200
-
-
-def databases(server: Server) -> set[str]:
-    names = as_postgres(server.here, "SELECT datname FROM pg_database WHERE datname LIKE 'litellm%'")
-    return set(server.out(names).split())
+# The host before it went up: the last run, rows of each table, files; and then the same of after, with a new key.
+SEEN: dict[str, Any] = {}
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +109,7 @@ def test_another_salt_key_stops_a_run_and_says_what_would_be_lost(
 
 def test_it_goes_up_by_a_release_with_everything_in_it(trixie: Deployed, older: Older) -> None:
     before, began = older.sql(SPEND), time.time()
+    SEEN.update(older=last_run(older.server), rows=older.rows, files=state(older.server))
     done = run(trixie.name, SITE)
     assert done.status == 0, done.problem
     say(f"      {OLD} to {DEFAULT_VERSION} in {done.seconds:.0f} s")
@@ -165,7 +122,9 @@ def test_it_goes_up_by_a_release_with_everything_in_it(trixie: Deployed, older: 
     root = older.server.here.member.host.backup_root
     (made,) = older.server.out(f"find {root}/*/database/database.json -newermt @{int(began)}").split()
     about = json.loads(older.server.out(f"cat {made}"))
-    assert about["migrations"] == list(migrations(OLD)) and about["tables"]["public.LiteLLM_CredentialsTable"] == 1
+    assert about["migrations"] == list(migrations(OLD))
+    dumped = {name: about["tables"][f"public.{name}"] for name in SEEN["rows"] if not writes_itself(name)}
+    assert dumped == {name: SEEN["rows"][name] for name in dumped} and dumped["LiteLLM_SpendLogs"] >= 3
     modes = older.server.out(f"stat -c '%a %U' {made} {made.replace('.json', '.dump')} {made.rpartition('/')[0]}")
     assert modes.splitlines() == ["600 root", "600 root", "700 root"]
     second = run(trixie.name)
@@ -182,24 +141,105 @@ def test_a_deploy_does_not_go_back_over_a_schema_and_says_what_does(trixie: Depl
     assert verdict["needed"] is True and "add_mcp_catalog_revision_trigger does more than add" in verdict["why"]
 
 
-def test_the_dump_of_before_comes_back_and_goes_again(older: Older) -> None:
-    server, root = older.server, older.server.here.member.host.backup_root
-    folder = server.out(f"ls -dt {root}/*/database").split()[0]
-    restore = f"{copies(server.here)} restore"
-    unit = LITELLM.unit_on(server.here)
-    server.out(
-        f"cp -a {folder} /root/torn && printf x | dd of=/root/torn/database.dump bs=1 seek=99 conv=notrunc status=none"
+def is_as_after(older: Older) -> None:
+    """The newer version serves, with what was stored since it came."""
+    assert (older.version, older.finished) == (DEFAULT_VERSION, list(migrations(DEFAULT_VERSION)))
+    assert older.serves() and older.serves(SEEN["key"])
+    assert differences(SEEN["newer files"], state(older.server)) == []
+
+
+def is_as_before(older: Older) -> None:
+    """Keys, spend, credentials and files are those of before it went up; what was stored since is not there."""
+    assert (older.version, older.finished) == (OLD, list(migrations(OLD)))
+    assert older.sql(CONTENT) == older.content
+    now = older.rows
+    assert set(now) == set(SEEN["rows"])
+    more = {name: now[name] - rows for name, rows in SEEN["rows"].items() if not writes_itself(name)}
+    assert more.pop("LiteLLM_SpendLogs") >= 0 and not any(more.values()), more
+    assert differences(SEEN["files"], state(older.server)) == []
+    assert older.serves() and not older.serves(SEEN["key"])
+
+
+def test_going_back_over_it_says_first_what_it_takes_and_what_is_lost(trixie: Deployed, older: Older) -> None:
+    server = older.server
+    SEEN["key"] = older.gateway.new_key(key_alias="since")
+    assert older.serves(SEEN["key"])
+    until(lambda: int(older.sql(SPEND)) > SEEN["rows"]["LiteLLM_SpendLogs"], 90, "its spend is written")
+    SEEN.update({"newer": last_run(server), "newer files": state(server)})
+    told(
+        run(trixie.name, ROLLBACK, run=SEEN["older"]),
+        f"nothing was changed: litellm: {CANNOT}: the migration 20260923000000_add_mcp_catalog_revision_trigger does "
+        "more than add: CREATE OR REPLACE FUNCTION",
+        f"It needs the dump that run {SEEN['newer']} made (",
+        "keys (1). The present database is dumped first",
+        f"To go on: .venv/bin/pyinfra -y {INVENTORY} deploys/rollback.py --data run={SEEN['older']} "
+        "--data restore_dump=true",
     )
-    torn = server.sh(f"{restore} /root/torn litellm /root/keep BROKEN")
-    assert torn.status == 2 and "its SHA-256 is another; nothing was restored" in torn.err
+    dry = run(trixie.name, ROLLBACK, "--dry", run=SEEN["older"], restore_dump=True)
+    assert dry.status == 0 and f"the dump that run {SEEN['newer']} made (" in dry.log, dry.problem
+    is_as_after(older)
     assert older.databases() == {"litellm"}
-    server.out(f"systemctl stop {unit}; {restore} {folder} litellm /root/keep BACK", 120)
-    assert older.finished == list(migrations(OLD)) and older.sql(CONTENT) == older.content
-    assert older.databases() == {"litellm", "litellm_before_BACK"}
-    server.out(f"{restore} /root/keep litellm /root/again FORTH; systemctl start {unit}", 120)
-    assert older.finished == list(migrations(DEFAULT_VERSION)) and older.sql(CONTENT) == older.content
-    assert older.databases() == {"litellm", "litellm_before_FORTH"}, "one is kept"
-    until(older.serves, 90, "the gateway serves with it")
-    server.out(
-        as_postgres(server.here, 'DROP DATABASE "litellm_before_FORTH"') + "; rm -rf /root/torn /root/keep /root/again"
-    )
+
+
+def test_it_goes_back_with_the_dump_of_before_and_forward_again(trixie: Deployed, older: Older) -> None:
+    back = {"run": SEEN["older"], "restore_dump": True}
+    done = run(trixie.name, ROLLBACK, **back)
+    assert done.status == 0, done.problem
+    say(f"      back to {OLD}, with its database, in {done.seconds:.0f} s")
+    is_as_before(older)
+    went = last_run(older.server)
+    assert older.databases() == {"litellm", f"litellm_before_{went}"}
+    for _ in range(2):
+        again = run(trixie.name, ROLLBACK, **back)
+        assert again.status == 0 and again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
+        back.pop("restore_dump", None)
+    refused = run(trixie.name, ROLLBACK, run=SEEN["newer"])
+    told(refused, "the database lacks 18 migrations of it", f"the dump that run {went} made (")
+    forward = run(trixie.name, ROLLBACK, run=SEEN["newer"], restore_dump=True)
+    assert forward.status == 0, forward.problem
+    is_as_after(older)
+    assert older.databases() == {"litellm", f"litellm_before_{last_run(older.server)}"}, "one is kept"
+    assert torn(older.server) == [] and run(trixie.name, VERIFY).status == 0
+
+
+def test_with_a_damaged_dump_or_none_nothing_changes(trixie: Deployed, older: Older) -> None:
+    server, root = older.server, older.server.here.member.host.backup_root
+    for harm, why in (
+        ("printf x | dd of=$f/database.dump bs=1 seek=99 conv=notrunc status=none", "its SHA-256 is another; nothing"),
+        ("rm -rf $f", "none of the 0 dumps in"),
+    ):
+        server.out(f"for f in {root}/*/database; do cp -a $f $f.kept; {harm}; done")
+        try:
+            done = run(trixie.name, ROLLBACK, run=SEEN["older"], restore_dump=True)
+        finally:
+            server.out(f"for f in {root}/*/database.kept; do rm -rf ${{f%.kept}}; mv $f ${{f%.kept}}; done")
+        told(done, "nothing was changed", why)
+    is_as_after(older)
+
+
+def test_when_the_older_version_does_not_serve_everything_is_taken_back(trixie: Deployed, older: Older) -> None:
+    server = older.server
+    part = server.out(f"ls -d /opt/litellm/{OLD}-*/venv/lib/python3*/site-packages/gunicorn")
+    server.out(f"mv {part} {part}.away")
+    try:
+        done = run(trixie.name, ROLLBACK, run=SEEN["older"], restore_dump=True)
+    finally:
+        server.out(f"mv {part}.away {part}")
+    assert done.status == 1, done.problem
+    assert "the data is what it was before, and litellm serves as before" in done.log, done.problem
+    is_as_after(older)
+    assert older.databases() == {"litellm"} and runs(server)[-1]["outcome"] == "failed" and torn(server) == []
+
+
+def test_a_way_back_that_is_killed_once_the_dump_is_in_place_is_gone_again(trixie: Deployed, older: Older) -> None:
+    server, began = older.server, older.databases()
+    moment = "systemctl is-active --quiet portcullis-transact-litellm"
+    cut_off(trixie.name, server, moment, KILL, deploy=ROLLBACK, run=SEEN["older"], restore_dump=True)
+    server.out(KILL)
+    assert older.finished == list(migrations(OLD)) and older.databases() > began
+    done = run(trixie.name, ROLLBACK, run=SEEN["older"])
+    assert done.status == 0, done.problem
+    is_as_before(older)
+    assert run(trixie.name, SITE).status == 0, "a deploy goes up again, with the data of before"
+    assert older.version == DEFAULT_VERSION and older.serves() and not older.serves(SEEN["key"])
+    server.out(as_postgres(server.here, f'DROP DATABASE "{(older.databases() - began).pop()}"'))

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from ledger_entries import Entry, served
-from ledger_plan import NEW, shell
+from ledger_plan import GUARD_LIB, shell
 
 
 def asks(bundle: Path | None, name: str) -> bool:
@@ -24,7 +24,8 @@ def data(root: Path, run: str, only: list[str]) -> Entry:
     uses = {}
     for bundle in sorted((root / run / "components").glob("*")):
         if asks(bundle, "data.sh") and (not only or bundle.name in only):
-            passed, said = shell(NEW + '. "$staged/data.sh" 2>/dev/null', staged=str(bundle))
+            script = '. "$lib"; . "$staged/data.sh" 2>/dev/null'
+            passed, said = shell(script, lib=str(GUARD_LIB), staged=str(bundle))
             if passed and said.startswith("{"):
                 uses[bundle.name] = json.loads(said)
     present = served()

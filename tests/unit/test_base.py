@@ -88,13 +88,14 @@ def test_the_tool_is_put_there_before_any_component_needs_it(monkeypatch: pytest
         "ledger_entries.py",
         "ledger_shown.py",
         "ledger_plan.py",
+        "ledger_data.py",
         "ledger_prune.py",
         "guard-lib",
         "ledger",
         "transact-lib",
         "transact",
     ]
-    assert calls[:9] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
+    assert calls[:10] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
         "what a program reads when it starts is there before it, and python3 before the ledger"
     )
 

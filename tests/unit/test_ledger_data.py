@@ -34,8 +34,8 @@ def box(tmp_path: Path) -> LedgerBox:
 
 
 def test_a_host_says_who_is_served_who_keeps_and_what_there_is(box: LedgerBox) -> None:
-    for target, needed in ((ONE, True), (TWO, False), ("-", True)):
-        found = box.told_by("data", str(box.backups), ONE if target == "-" else target)
+    for target, needed in ((ONE, True), (TWO, False)):
+        found = box.told_by("data", str(box.backups), target)
         assert found["uses"]["x"]["needed"] is needed and set(found["uses"]) == {"x"}
         assert found["uses"]["x"]["file"].startswith(f"{box.backups}/"), "the file as it would come back"
         assert found["keeps"] == ["x"]

@@ -1,4 +1,4 @@
-"""A run without hosts stops with one sentence; pyinfra itself ends it as a success."""
+"""What pyinfra is taught before a run: to stop without hosts, and to ask late what is done when it leaves one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,26 @@ def why_no_inventory(inventory: str) -> str:
     return f"{inventory} is a folder, not an inventory; name one file{f' of {files}' if files else ''}"
 
 
+def leave_late(one: Any) -> None:
+    """Let pyinfra look when it leaves a host, and not before, what is done then: ``one.leave``, which a run replaces.
+
+    It picks up ``disconnect`` of a host and may have to wait then until another one is done: what was put in its place
+    meanwhile would never be called.
+    """
+    one.leave, one.left = one.disconnect, False
+
+    def disconnect() -> None:
+        one.left = True
+        one.leave()
+
+    one.disconnect = disconnect
+
+
 def refuse_to_run_without_hosts() -> None:
-    """Let pyinfra's state refuse to begin without hosts. Called from config.py, which pyinfra reads before that."""
+    """Let pyinfra's state refuse to begin without hosts, which pyinfra itself ends as a success.
+
+    Called from config.py, which pyinfra reads before that.
+    """
     arguments = context.params if (context := click.get_current_context(silent=True)) else {}
     ARGUMENTS.update(arguments)
     # pyinfra would read the folder as a file, and end with a traceback.
@@ -53,5 +71,7 @@ def refuse_to_run_without_hosts() -> None:
         if why := why_no_hosts(ARGUMENTS, len(inventory), initial_limit):
             raise PyinfraError(why)
         begin(inventory, config, initial_limit=initial_limit)
+        for one in inventory:
+            leave_late(one)
 
     state.init = init  # type: ignore[method-assign]

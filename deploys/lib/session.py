@@ -29,10 +29,13 @@ def _command() -> str:
 
 def hold(one: Any, settings: HostSettings, kind: str) -> str:
     """Take the lock of a host, and let it go when pyinfra disconnects; why it could not be taken, in a sentence."""
-    # Another host's refusal ends the run for all, and pyinfra may have left this one already.
-    if only_looks() or not one.connected:
+    if only_looks():
         return ""
+    # Asks git, and the other hosts go on meanwhile.
     text = ledger.lock(kind, _command(), settings.backup_root, settings.backup_keep_runs, settings.backup_keep_days)
+    # Another host's refusal ends the run for all, and pyinfra may have left this one already.
+    if one.left or not one.connected:
+        return ""
     # Before the lock is taken: another host's refusal may end the run while this one is about to.
     keep, over = _let_go_at_the_end(one)
     # A host that is only imagined (@fake) answers nothing.
@@ -58,11 +61,11 @@ def _let_go_at_the_end(one: Any) -> tuple[Callable[[], None], list[str]]:
 
     Returns what takes that back, for a lock that was not given; and a list that is not empty once it has happened.
     """
-    disconnect = one.disconnect
+    leave = one.leave
     over: list[str] = []
 
     def keep() -> None:
-        one.disconnect = disconnect
+        one.leave = leave
 
     def finish() -> None:
         over.append(one.name)
@@ -75,9 +78,9 @@ def _let_go_at_the_end(one: Any) -> tuple[Callable[[], None], list[str]]:
         except (PyinfraError, OSError) as error:
             logger.warning(f"{one.print_prefix}the end of this run was not noted, and its lock was not let go: {error}")
         keep()
-        disconnect()
+        leave()
 
-    one.disconnect = finish
+    one.leave = finish
     return keep, over
 
 

@@ -10,7 +10,7 @@ from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys import facts
-from deploys.guard import ARGUMENTS
+from deploys.guard import ARGUMENTS, leave_late
 from deploys.lib import ledger, session
 from deploys.lib.host_settings import HostSettings
 from tests.unit.ledger_box import run_id
@@ -26,6 +26,7 @@ class One:
     def __init__(self, *answers: ledger.Taken | None) -> None:
         self.answers, self.asked = list(answers), list[tuple[str, dict[str, Any]]]()
         self.disconnected = 0
+        leave_late(self)
 
     def get_fact(self, fact: Any, **how: Any) -> Any:
         self.asked.append((fact.__name__, how))
@@ -53,6 +54,19 @@ def test_a_run_holds_its_hosts_until_pyinfra_leaves_them(monkeypatch: pytest.Mon
     assert [name for name, _ in one.asked] == ["TakenLock", "LetGo"], "once"
     assert one.asked[0][1]["text"]["kind"] == "deploy" and one.asked[0][1]["instead_of"] == ""
     assert one.asked[1][1] == {"outcome": "interrupted", "problem": ""}
+
+
+def test_a_lock_is_let_go_by_what_pyinfra_had_picked_up_before_it_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host's refusal ends the run, and the disconnecting of this host waits for its turn."""
+    monkeypatch.setattr(session, "state", SimpleNamespace(is_executing=False))
+    one = One(TAKEN)
+    leave = one.disconnect
+    assert session.hold(one, SETTINGS, "deploy") == ""
+    leave()
+    assert [name for name, _ in one.asked] == ["TakenLock", "LetGo"] and one.disconnected == 1
+    one = One(TAKEN)
+    one.disconnect()
+    assert session.hold(one, SETTINGS, "deploy") == "" and one.asked == [], "it takes none once pyinfra is leaving"
 
 
 def test_a_dead_run_of_this_machine_is_replaced_unasked_and_another_is_not() -> None:

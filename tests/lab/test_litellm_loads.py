@@ -88,8 +88,9 @@ def test_litellm_keeps_every_entry_of_any_catalogue(router: dict[str, Any], cata
     assert router["kept"] == [ids(models) for models in catalogues]
 
 
-def test_litellm_reads_every_word_that_is_rendered(router: dict[str, Any], catalogues: list[list[ModelEntry]]) -> None:
-    made = [row for models in catalogues for row in model_list(models, DEFAULTS)]
+def test_litellm_reads_every_word_that_is_rendered(router: dict[str, Any]) -> None:
+    # Some words are rare, and which catalogues there are depends also on what else was imported: in 60 one was missing.
+    made = [row for models in random_catalogues(400) for row in model_list(models, DEFAULTS)]
     params = {word for row in made for word in row["litellm_params"]}
     info = {word for row in made for word in row["model_info"]}
     assert params - set(router["params"]) == set(LOOSE_PARAMS)

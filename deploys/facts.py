@@ -136,6 +136,11 @@ class Answer(FactBase[tuple[bool, str, int]]):
 class StepProgress(FactBase[tuple[bool, str]]):
     """Whether a step's unit still runs, and the last line of its log in at most 120 characters."""
 
+    @staticmethod
+    def default() -> tuple[bool, str]:
+        """For a host that does not answer: what is asked next then fails, in words."""
+        return False, ""
+
     def command(self, unit: str, log: str) -> str:
         return (
             f"systemctl is-active {unit} || true; "

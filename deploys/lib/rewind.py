@@ -118,7 +118,7 @@ def _restore(way: Rewind, backup_root: str) -> Commands:
         return
     keep = quote(f"{backup_root}/{RUN_ID}/database")
     yield from operations.step._inner(
-        key=f"{way.keeper}-restore",
+        key=f"{way.keeper}-data",
         script=_store(way, f"restore {quote(way.folder)} {keep} {RUN_ID}"),
         unless=_store(way, f"restored {RUN_ID}"),
     )
@@ -132,7 +132,8 @@ def _take_back(way: Rewind) -> Commands:
     yield from operations.step._inner(
         key=f"{way.keeper}-undo",
         script=_store(way, f"undo {RUN_ID}"),
-        unless=f"! {_store(way, f'restored {RUN_ID}')}",
+        # 1 is no; another status is that it cannot tell, and then it must be tried.
+        unless=f"{_store(way, f'restored {RUN_ID}')}; [ $? = 1 ]",
     )
 
 
@@ -141,8 +142,13 @@ def _as_before(way: Rewind, backup_root: str) -> Commands:
     if host.name not in way.users or not state.is_executing or not failed(way):
         host.noop("it has gone back, or does not use the data")
         return
+    if not _went_well(way, f"{way.component} | Take its data back"):
+        why = f"{way.component} stays stopped, because the data of before is not in its place"
+        yield StringCommand("echo", QuoteString(why), ">&2;", "exit", "1")
+        return
     root, _, run = way.users[host.name].rpartition("/")
-    yield from switch_back(way.component, run, root, RUN_ID, backup_root)
+    # What has gone back cannot use this data: where this fails it must not be started again.
+    yield from switch_back(way.component, run, root, RUN_ID, backup_root, other_data=True)
 
 
 @operation()
@@ -156,13 +162,17 @@ def _say(way: Rewind) -> Commands:
 
 def _undone(way: Rewind) -> bool:
     """Whether taking it back went well everywhere."""
-    names = {f"{way.component} | Take its data back", f"{way.component} | As before"}
+    return _went_well(way, f"{way.component} | Take its data back", f"{way.component} | As before")
+
+
+def _went_well(way: Rewind, *names: str) -> bool:
+    """Whether operations ended well on every host they concern."""
     for one in state.inventory:
         if one.name not in (way.keeper_host, *way.users):
             continue
         for op_hash, data in state.ops.get(one, {}).items():
             meta = data.operation_meta
-            if state.get_op_meta(op_hash).names & names and not (meta.is_complete() and meta.did_succeed()):
+            if state.get_op_meta(op_hash).names & {*names} and not (meta.is_complete() and meta.did_succeed()):
                 return False
     return True
 

@@ -75,10 +75,11 @@ def _let_go_at_the_end(one: Any) -> tuple[Callable[[], None], list[str]]:
                 said = one.get_fact(facts.LetGo, outcome=outcome, problem=problem)
             if said != "":
                 logger.warning(f"{one.print_prefix}the end of this run was not noted: {said}")
-        except (PyinfraError, OSError) as error:
+        except (PyinfraError, OSError, EOFError) as error:
             logger.warning(f"{one.print_prefix}the end of this run was not noted, and its lock was not let go: {error}")
-        keep()
-        leave()
+        finally:
+            keep()
+            leave()
 
     one.leave = finish
     return keep, over

@@ -17,7 +17,7 @@ DUMP = f"the dump that run {THREE} made (2026-01-01T00:00:09Z, 12 rows)"
 # A command that changes something, and what it does.
 STEPS = {
     r"systemctl stop": "stop",
-    r"--unit=portcullis-step-postgres-restore": "restore",
+    r"--unit=portcullis-step-postgres-data": "restore",
     r"ledger stage \S+ (\S+) litellm": "stage",
     r"--unit=portcullis-transact-litellm": "switch",
     r"ledger tell": "tell",

@@ -49,7 +49,7 @@ def dumped(folder: Path, content: bytes = b"PGDMP", **about: Any) -> Path:
 
 
 @pytest.fixture
-def server(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def server(program: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """A server that has the database `litellm`; what it is told, in order."""
     told: list[str] = []
 
@@ -61,6 +61,9 @@ def server(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(program, "psql", psql)
     monkeypatch.setattr(program, "need_space", lambda folder, needed, what: None)
+    monkeypatch.setattr(program, "size", lambda database: 1)
+    monkeypatch.setattr(program, "LOCK", lock := tmp_path / "lock")
+    lock.write_text('{"run": "RUN"}')
     monkeypatch.setattr(program, "owner", lambda database: "litellm")
     monkeypatch.setattr(program, "mark_of", lambda database: MARK)
     monkeypatch.setattr(program, "load", lambda folder, about, into, role: told.append(f"load {into}"))
@@ -90,12 +93,27 @@ def test_the_present_database_is_dumped_and_kept_before_it_is_exchanged(
     program: ModuleType, server: list[str], tmp_path: Path
 ) -> None:
     program.restore(dumped(tmp_path / "dump"), "litellm", tmp_path / "keep", "RUN")
-    assert server[1:3] == ["dump keep", "load litellm_restoring"]
+    # What an attempt that was cut off has left goes first: it has the room of this one.
+    assert server[:2] == ["drop litellm_restoring", "drop litellm_undone"]
+    assert server[3:5] == ["dump keep", "load litellm_restoring"]
     (swap,) = [line for line in server if "RENAME" in line]
     assert swap.index("pg_terminate_backend") < swap.index("BEGIN;") < swap.index("RENAME") < swap.index("COMMIT;")
     assert 'ALTER DATABASE "litellm" RENAME TO "litellm_before_RUN"; ALTER DATABASE "litellm_restoring"' in swap
     assert server.index(swap) > server.index('postgres: GRANT CONNECT ON DATABASE "litellm_restoring" TO health')
     assert server[-1] == "drop litellm_before_older", "one is kept"
+
+
+@pytest.mark.parametrize("lock", ['{"run": "ANOTHER"}', ""])
+def test_a_run_that_is_over_exchanges_nothing(
+    program: ModuleType, server: list[str], tmp_path: Path, lock: str
+) -> None:
+    """Its gateways may have been started again meanwhile, by a deploy or by hand."""
+    (tmp_path / "lock").write_text(lock)
+    with pytest.raises(
+        program.Refused, match="does not hold this host's lock any more; the database was left as it is"
+    ):
+        program.restore(dumped(tmp_path / "dump"), "litellm", tmp_path / "keep", "RUN")
+    assert not [line for line in server if "RENAME" in line]
 
 
 def test_a_client_that_comes_back_makes_it_try_again(

@@ -134,10 +134,14 @@ def test_use_redis_transaction_buffer_lets_one_worker_write_for_all(lavish: Gate
 
 def test_larger_pools_are_used(lavish: Gateway) -> None:
     """The same load has more connections: it was database_connection_pool_limit and redis_max_connections before."""
-    old = workers(lavish.server)
-    database, redis = connections_under_load(lavish, old)
+    old, less = workers(lavish.server), support_state.REDIS_POOL + support_state.REDIS_MORE
+    # How many are open at once depends on how the load falls: one such moment shows that they may be.
+    for _ in range(3):
+        database, redis = connections_under_load(lavish, old)
+        if redis > less:
+            break
     assert support_state.DATABASE_POOL * len(old) < database <= 10 * len(old)
-    assert support_state.REDIS_POOL + support_state.REDIS_MORE < redis <= 50 + support_state.REDIS_MORE
+    assert less < redis <= 50 + support_state.REDIS_MORE
 
 
 def readiness(gateway: Gateway) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from tests.host.lab.test_changes import alive_url
 from tests.host.lab.test_upgrade import other_ollama
 from tests.host.support import Server
 from tests.host.support_http import Gateway
-from tests.host.support_lab import SITE, VERIFY, run, say
+from tests.host.support_lab import SITE, VERIFY, Running, run, say, until
 from tests.host.support_ledger import HISTORY, ROLLBACK, last_run, runs, state, torn
 from tests.host.support_watch import differences, polling
 
@@ -102,16 +102,21 @@ def test_history_tells_who_did_what_and_what_going_back_touches(trixie: Deployed
 
 
 def test_going_back_over_a_change_of_the_configuration_is_quick(trixie: Deployed) -> None:
-    """From the change of files to serving; the run before that looks around, and is the same for every change."""
+    """Timed from the command to every worker's serving with the earlier file; what is asked after that is asked again.
+
+    The figure is stated, and far below the limit where nobody else is at work: a busy machine is not its slowness.
+    """
     server = trixie.server
     assert run(trixie.name, ROLLBACK, run=SEEN["B"][0]).status == 0
     assert run(trixie.name, SITE, **{**change("B"), "litellm_cooldown_time": 77}).status == 0
-    began = time.monotonic()
     with polling({"rollback": alive_url(server)}) as failures:
-        done = run(trixie.name, ROLLBACK)
-    took = time.monotonic() - began
+        going = Running(trixie.name, ROLLBACK)
+        until(lambda: going.operation == "Summary" or not going.alive(), 120, "the gateway serves as before")
+        serving = time.monotonic() - going.began
+        done = going.finish()
     assert done.status == 0, done.problem
-    say(f"      back after {took:.1f} s, of which the gateway answered all but {len(failures['rollback'])} polls")
+    say(f"      serves as before after {serving:.1f} s; the gateway missed {len(failures['rollback'])} polls meanwhile")
+    assert serving < 60, "longer than a deploy takes"
     assert "cooldown_time: 32" in server.out("cat /etc/litellm/config.yaml")
     # gunicorn's old workers reset a connection now and then; a refusal or a 5xx would be a gap.
     assert len(failures["rollback"]) <= 3, failures

@@ -8,8 +8,10 @@ import os as _os
 
 from tests.lab.inventory import groups as _groups
 from tests.lab.inventory import settings as _settings
+from tests.lab.inventory import suite_of as _suite_of
 from tests.lab.lab import Lab as _Lab
 
+_lab = _os.environ.get("PORTCULLIS_LAB", "demo")
 if _os.environ.get("PORTCULLIS_OFFICIAL"):
     # The official archive and engines, with the smallest models that are real.
     _data = {
@@ -19,7 +21,7 @@ if _os.environ.get("PORTCULLIS_OFFICIAL"):
     }
 else:
     _data = {
-        **_settings(),
+        **_settings(suite=_suite_of(_lab)),
         "ollama_models": ["tiny"],
         "ollama_embedding_models": ["tiny-embed"],
         "litellm_prisma_engine_runtime": "node",
@@ -30,7 +32,7 @@ _data["preset"] = "small"
 _of = {
     # Whoever is not root on a host becomes it with sudo, as on most people's machines.
     group: [(name, {**_data, **data, "_sudo": data["ssh_user"] != "root"}) for name, data in hosts]
-    for group, hosts in _groups(_os.environ.get("PORTCULLIS_LAB", "demo")).items()
+    for group, hosts in _groups(_lab).items()
 }
 postgres = _of.get("postgres", [])
 redis = _of.get("redis", [])

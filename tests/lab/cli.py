@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.lab import engine, images, inventory, mirror
 from tests.lab import lab as labs
-from tests.lab.artefacts import litellm_python, tree
+from tests.lab.artefacts import base_image, litellm_python, tree
 from tests.lab.cache import LabError
 from tests.lab.hosts import SSH_USERS, Host
 
@@ -62,6 +62,7 @@ def _run(given: argparse.Namespace) -> None:
     elif given.command == "list":
         _show(labs.hosts(engine.running()))
     elif given.command == "mirror":
+        base_image.ensure(mirror.SUITE)
         print(mirror.ensure(engine.connect(), tree.ensure()))
     elif given.command == "litellm":
         print(litellm_python.ensure())
@@ -78,7 +79,7 @@ def _show(hosts: list[Host]) -> None:
 
 
 def _environment(lab: labs.Lab) -> None:
-    for key, value in inventory.settings().items():
+    for key, value in inventory.settings(suite=inventory.suite_of(lab.name)).items():
         print(f"{key} = {value!r}")
     for host in lab.hosts():
         data = inventory.connection(host)

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import docker
@@ -66,10 +67,7 @@ def _build(client: docker.DockerClient, suite: str, name: str, say: Say) -> None
     base = f"debian:{suite}"
     if _present(client, base) or _pulled(client, base, say):
         _from_base(client, suite, name, say)
-    elif os.geteuid() == 0 and shutil.which("apt-get"):
-        if shutil.which("debootstrap") is None:
-            # Ubuntu has debootstrap without Debian's signing keys.
-            engine.install(["debootstrap", "debian-archive-keyring"])
+    elif can_bootstrap():
         _from_debootstrap(client, suite, name, say)
     else:
         raise LabError(
@@ -131,11 +129,7 @@ CMD ["/lib/systemd/systemd"]
 def _from_debootstrap(client: docker.DockerClient, suite: str, name: str, say: Say) -> None:
     with tempfile.TemporaryDirectory(prefix="image-", dir=cache.root()) as folder:
         tree, archive = Path(folder) / "tree", Path(folder) / "image.tar"
-        run(
-            ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, tree],
-            say,
-            detail=_debootstrap_line,
-        )
+        debootstrap(suite, tree, PACKAGES, say)
         shutil.copy(SETUP, tree / "setup.sh")
         run(["chroot", tree, "sh", "/setup.sh", suite], say)
         (tree / "setup.sh").unlink()
@@ -145,6 +139,20 @@ def _from_debootstrap(client: docker.DockerClient, suite: str, name: str, say: S
         client.api.import_image_from_file(
             str(archive), repository=repository, tag=label, changes='CMD ["/lib/systemd/systemd"]'
         )
+
+
+def can_bootstrap() -> bool:
+    """Whether this machine lets the lab build a Debian itself."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def debootstrap(suite: str, tree: Path, packages: Sequence[str], say: Say) -> None:
+    """Fill ``tree`` with a minimal Debian and ``packages``."""
+    if shutil.which("debootstrap") is None:
+        # Ubuntu has debootstrap without Debian's signing keys.
+        engine.install(["debootstrap", "debian-archive-keyring"])
+    words = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, tree]
+    run(words, say, detail=_debootstrap_line)
 
 
 def _debootstrap_line(line: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.lab import engine, mirror
-from tests.lab.artefacts import ollama
+from tests.lab.artefacts import base_image, ollama
 from tests.lab.cache import LabError
 from tests.lab.hosts import Host, known_hosts, ssh_key
 from tests.lab.lab import Lab, hosts
@@ -41,8 +41,13 @@ def groups(lab: str) -> dict[str, list[InventoryHost]]:
     return result
 
 
-def settings(ollama_version: str = ollama.VERSIONS[0]) -> dict[str, Any]:
-    """The product's settings that point it at the mirror."""
+def suite_of(lab: str) -> str:
+    """The suite of a running lab's hosts."""
+    return next((host.suite for host in hosts(engine.running(), lab) if host.suite), mirror.SUITE)
+
+
+def settings(ollama_version: str = ollama.VERSIONS[0], suite: str = mirror.SUITE) -> dict[str, Any]:
+    """The product's settings that point it at the mirror, for hosts of a suite."""
     client = engine.running()
     base, artefacts = mirror.base_url(client), mirror.served(client)
     return {
@@ -52,4 +57,15 @@ def settings(ollama_version: str = ollama.VERSIONS[0]) -> dict[str, Any]:
         "ollama_registry": base,
         "litellm_prisma_mirror": base,
         "extra_ca_certificates": [str(path) for path in Lab.ca_certificates()],
+        **_images(base.removeprefix("http://"), suite),
+    }
+
+
+def _images(registry: str, suite: str) -> dict[str, Any]:
+    digest = base_image.digest(suite)
+    if not digest:
+        return {}  # the product's default, which a machine that does not build its own can reach
+    return {
+        "engine_base_image": f"{registry}/{base_image.NAME}@{digest}",
+        "engine_insecure_registries": [registry],
     }

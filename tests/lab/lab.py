@@ -11,7 +11,7 @@ import docker
 from docker.models.containers import Container
 
 from tests.lab import containers, engine, images, mirror, network
-from tests.lab.artefacts import tree
+from tests.lab.artefacts import base_image, tree
 from tests.lab.cache import LabError
 from tests.lab.hosts import GROUPS, Host, remove, start_host
 from tests.lab.progress import step
@@ -48,6 +48,8 @@ class Lab:
         client = engine.connect()
         self._refuse_changes(client, topology, suite, ssh_user)
         mirror.ensure(client, tree.ensure() if artefacts else None)
+        if artefacts:
+            base_image.ensure(suite)
         images.ensure(client, suite)
         members = TOPOLOGIES[topology]
 

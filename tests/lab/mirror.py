@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from tests.lab import cache, images, network
-from tests.lab.artefacts import tree
+from tests.lab.artefacts import base_image, tree
 from tests.lab.cache import LabError
 from tests.lab.containers import put_file, remove
 from tests.lab.progress import step
@@ -78,7 +78,8 @@ def _usable(container: Container, inputs: str, artefacts: tree.Tree | None) -> b
 def _create(client: docker.DockerClient, image: str, inputs: str, artefacts: tree.Tree | None) -> Container:
     binds = [f"{PACKAGES_VOLUME}:/srv/packages"]
     if artefacts is not None:
-        binds.append(f"{artefacts.path}:/srv/artefacts:ro")
+        # Images of all suites, also of those that are built later.
+        binds += [f"{artefacts.path}:/srv/artefacts:ro", f"{base_image.folder()}:/srv/images:ro"]
     endpoint = client.api.create_endpoint_config(ipv4_address=network.mirror_address(client))
     try:
         client.volumes.get(PACKAGES_VOLUME)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -16,6 +18,8 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 ARTEFACTS, ARTEFACTS_PORT = "/srv/artefacts", 8080
+# A folder per suite, each with blobs; a build that is not over yet has another ending.
+IMAGES, IMAGE = Path("/srv/images"), re.compile(r"/v2/portcullis/base/(?:manifests|blobs)/(sha256:[0-9a-f]{64})")
 PACKAGES, PROXY_PORT = Path("/srv/packages"), 3142
 TIMEOUT_SECONDS = 60
 PASSED_UP = ("If-Modified-Since", "If-Range", "Range", "Cache-Control", "User-Agent")
@@ -23,9 +27,30 @@ PASSED_DOWN = ("Content-Type", "Content-Length", "Content-Range", "Last-Modified
 
 
 class Artefacts(SimpleHTTPRequestHandler):
-    """The artefact tree, as plain files."""
+    """The artefact tree, as plain files; and the base image, by digest, as a registry that is only read."""
 
     protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path: str) -> str:
+        """The file for a path; a registry's blobs and manifests lie together, named by their digests."""
+        if not (asked := IMAGE.fullmatch(urlsplit(path).path)):
+            return super().translate_path(path)
+        found = [one for one in IMAGES.glob(f"*/blobs/{asked[1]}") if one.parts[-3].count(".") == 0]
+        return str(found[0] if found else IMAGES / "missing")
+
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
+        """What a file is: a manifest says so itself, and Docker believes nothing else."""
+        if "/manifests/" in self.path and Path(path).parent.name == "blobs" and Path(path).is_file():
+            return str(json.loads(Path(path).read_text())["mediaType"])
+        return super().guess_type(path)
+
+    def end_headers(self) -> None:
+        """Say which version of the registry's protocol this is, and under what digest a thing was asked for."""
+        if self.path.startswith("/v2/"):
+            self.send_header("Docker-Distribution-API-Version", "registry/2.0")
+        if asked := IMAGE.fullmatch(urlsplit(self.path).path):
+            self.send_header("Docker-Content-Digest", asked[1])
+        super().end_headers()
 
 
 class Proxy(BaseHTTPRequestHandler):

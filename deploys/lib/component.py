@@ -149,6 +149,7 @@ class Component:
     and restores copies of that data on the host that keeps it: going back asks both (payload/host/ledger_data.py).
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
     all of its hosts and its files are changed on none; with the run's name.
+    ``runtimes`` are those under which it needs memory; under another one it declares nothing.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
     """
@@ -156,6 +157,7 @@ class Component:
     name: str
     settings: type[Settings]
     demand: Callable[[Any, Machine, frozenset[str]], Demand]
+    runtimes: tuple[str, ...] = ("systemd", "compose")
     install: Callable[[Here], None] = _no_operations
     before: Callable[[Here, str], None] = _nothing_before
     files: Callable[[Here], list[ConfigFile]] = _nothing

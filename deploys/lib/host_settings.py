@@ -22,6 +22,11 @@ class HostSettings(Settings):
         validate_default=True,
         description="Work on these components only: a list, or names with commas between them. `all` for all.",
     )
+    runtime: Literal["systemd", "compose"] = Field(
+        "systemd",
+        description="How services run on the host: `systemd` starts them as they are installed, `compose` in "
+        "containers. Files, data and the names of units are the same.",
+    )
     preset: Literal["auto", "small", "large"] = Field(
         "auto",
         description="Size to plan for: `small` is 4 vCPU and 8 GB, `large` is 8 vCPU and 16 GB, `auto` asks the host.",

@@ -11,7 +11,7 @@ from deploys.lib.component import Component, Here, Member
 from deploys.lib.host_settings import HostSettings
 from deploys.lib.origin import located
 from deploys.lib.settings import Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
-from deploys.lib.sizing import PRESETS, HostPlan, Machine, SizingError, plan_host
+from deploys.lib.sizing import PRESETS, Demand, HostPlan, Machine, SizingError, plan_host
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def _member(host: HostData, components: Iterable[Component]) -> Member:
         return Member(host.name, _address(host, general), general, Machine(0, 0), HostPlan(Machine(0, 0), 0, {}), {})
     machine = _machine(host, general)
     tenants = frozenset(typed)
-    demands = {c.name: c.demand(typed[c.name], machine, tenants) for c in present}
+    demands = {
+        c.name: c.demand(typed[c.name], machine, tenants) if general.runtime in c.runtimes else Demand(0)
+        for c in present
+    }
     return Member(
         host.name, _address(host, general), general, machine, plan_host(machine, demands), typed, host.release()
     )

@@ -18,6 +18,8 @@ from deploys.lib.render import ROOT
 STATE = "/var/lib/portcullis"
 # What a bundle has for going back and no file of the component shows; payload/host/ledger_data.py and `ledger tell`.
 KEPT = ("provisions.json", "data.sh", "store.sh")
+# The digest of nothing at all, which is what a host has of it before the first run.
+NOTHING = hashlib.sha256().hexdigest()
 # The program that switches files on the host, and what it reads when it starts.
 PROGRAM = tuple(
     ROOT / "payload" / "host" / name
@@ -192,8 +194,17 @@ def effect(change: Change, state: State) -> str:
     return needed
 
 
+def _leaves_no_trace(change: Change, state: State) -> bool:
+    """Whether a component has nothing to put in place here, and no run before has had; the ledger does not name it."""
+    units = (change.unit, *change.extra_units, *change.stopped_units)
+    wanted = (*change.items, *units, *change.provisions, *change.probes, change.data, change.store)
+    return not any(wanted) and not state.pending and state.kept in ("", NOTHING)
+
+
 def reasons(change: Change, state: State) -> list[str]:
     """Why this component has to be worked on, as short clauses; empty when everything is as wanted."""
+    if _leaves_no_trace(change, state):
+        return []
     why = [f"{path} differs" for path in differing(change, state)]
     if needed := effect(change, state):
         why.append({"start": f"{change.unit} does not run"}.get(needed, f"{change.unit} is older than its files"))

@@ -57,6 +57,8 @@ def settings(ollama_version: str = ollama.VERSIONS[0], suite: str = mirror.SUITE
         "ollama_registry": base,
         "litellm_prisma_mirror": base,
         "extra_ca_certificates": [str(path) for path in Lab.ca_certificates()],
+        # What a machine without CAP_SYS_RESOURCE can give its hosts.
+        "engine_open_files": 16_384,
         **_images(base.removeprefix("http://"), suite),
     }
 

@@ -14,6 +14,11 @@ from tests.plan.command import MARK, Ran, pyinfra, started
 SITE, BACK, HISTORY = "deploys/site.py", "deploys/rollback.py", "deploys/history.py"
 # Inventories that differ from inventories/fake.py in one thing each.
 VARIED = {
+    "compose": (
+        "from inventories import fake as _fake\n"
+        "for _group in ('postgres', 'redis', 'ollama', 'litellm'):\n"
+        "    globals()[_group] = [(name, {**data, 'runtime': 'compose'}) for name, data in getattr(_fake, _group)]\n"
+    ),
     "no-hosts": "litellm = []\n",
     "no-redis": "from inventories.fake import litellm, ollama, postgres\n",
     "stranger": "web = ['@fake/web']\n",
@@ -108,6 +113,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             inventory=folder / "placed" / "fake.py",
             REDIS_HEALTH_PASSWORD=None,
         ),
+        "compose": on("compose", SITE, "--json"),
         "no redis": on("no-redis", SITE, "-y", "--debug"),
         "old debian": on("old-debian", SITE, "-y", "--debug"),
         "too large": on("too-large", SITE, "-y", "--debug"),

@@ -15,6 +15,7 @@ from tests.unit.site import spellings
 Runs = Callable[[str], Ran]
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
+    "engine": set(),
     "postgres": {"@fake/db"},
     "backups": {"@fake/db"},
     "redis": {"@fake/cache"},
@@ -60,7 +61,7 @@ def test_each_component_is_on_its_own_hosts_only(ran: Runs) -> None:
     assert set(HOSTS) == {component.name for component in COMPONENTS}
 
 
-@pytest.mark.parametrize("component", [name for name in HOSTS if name != "base"])
+@pytest.mark.parametrize("component", [name for name in HOSTS if name not in ("base", "engine")])
 def test_a_component_is_installed_then_switched_then_ready_then_provisioned(ran: Runs, component: str) -> None:
     order = names(ran("plan"), component)
     begin = order.index(SWITCH)
@@ -69,6 +70,25 @@ def test_a_component_is_installed_then_switched_then_ready_then_provisioned(ran:
     assert not set(provision) & {SWITCH, "Packages"}
     if component == "postgres":
         assert {"Role litellm", "Role health", "Database"} <= set(provision)
+
+
+def test_hosts_whose_services_run_in_containers_get_an_engine_before_anything_that_needs_one(ran: Runs) -> None:
+    done = ran("compose")
+    assert done.code == 0, done.text
+    where = {one["name"]: set(one["hosts_with_change"]) for one in done.plan if one["name"].startswith("engine | ")}
+    assert where == {
+        "engine | Begin": set(),
+        "engine | Packages": HOSTS["base"],
+        f"engine | {SWITCH}": HOSTS["base"],
+        "engine | Ready": HOSTS["base"],
+    }
+    order = names(done)
+    assert order.index("base | Ready") < order.index("engine | Begin")
+    assert order.index("engine | Ready") < order.index("postgres | Begin")
+
+
+def test_other_hosts_get_nothing_of_an_engine(ran: Runs) -> None:
+    assert names(ran("plan"), "engine") == ["Begin", SWITCH, "Ready"]
 
 
 def test_a_gateway_changes_after_the_dump_and_the_rehearsal_whatever_host_they_are_on(ran: Runs) -> None:

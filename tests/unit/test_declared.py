@@ -22,7 +22,7 @@ LEAKS = {spelling for value in site.SECRETS.values() for spelling in site.spelli
 
 
 def places(component: Component) -> list[Here]:
-    return [site.single(), site.home(site.split(), component.name)]
+    return [site.single(), site.single(runtime="compose"), site.home(site.split(), component.name)]
 
 
 def leaks(text: str) -> list[str]:
@@ -86,7 +86,7 @@ def test_every_shell_text_parses(component: Component, monkeypatch: pytest.Monke
 
 @EACH
 def test_shellcheck_finds_nothing_wrong_in_scripts(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = site.single()
+    here = site.single(runtime="compose")
     texts = shells(component, here, site.recorded(component, here, monkeypatch))
     scripts = "\n".join(f"f{n}() {{\n{text}\n}}" for n, (_, text) in enumerate(texts))
     command = [
@@ -132,7 +132,7 @@ def test_no_path_is_written_twice_on_a_host(spread: bool) -> None:
 def test_every_operation_has_a_name_of_its_component_without_host_names(
     component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for operation, arguments in site.recorded(component, site.single(), monkeypatch):
+    for operation, arguments in site.recorded(component, site.single(runtime="compose"), monkeypatch):
         assert arguments["name"].startswith(f"{component.name} | "), operation
         assert "gateway.example.org" not in arguments["name"]
 

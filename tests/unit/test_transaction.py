@@ -202,7 +202,22 @@ def test_the_question_finds_what_an_earlier_run_had_and_what_the_service_was_tol
     other = dataclasses.replace(told, stdin=SecretStr("another password"))
     for one in (dataclasses.replace(wanted, provisions=(other,)), dataclasses.replace(wanted, store="find")):
         assert UNTOLD in reasons(one, ask(one, tmp_path))
-    assert reasons(dataclasses.replace(wanted, items=(), provisions=()), State({})) == [UNTOLD]
+
+
+def test_a_component_with_nothing_here_leaves_no_trace_unless_an_earlier_run_had_something(tmp_path: Path) -> None:
+    nothing = Change("x", ())
+    assert reasons(nothing, ask(nothing, tmp_path)) == []
+    assert reasons(dataclasses.replace(nothing, store="find"), State({})) == [UNTOLD]
+    (tmp_path / "served" / "x").mkdir(parents=True)
+    (tmp_path / "served" / "x" / "provisions.json").write_text("[]")
+    assert reasons(nothing, ask(nothing, tmp_path)) == []
+    (tmp_path / "served" / "x" / "files.tsv").write_text("file\t0644\troot\troot\tnone\t/etc/it is old\t\n")
+    assert reasons(nothing, ask(nothing, tmp_path)) == ["/etc/it is old is no longer wanted"]
+    (tmp_path / "served" / "x" / "provisions.json").unlink()
+    (tmp_path / "served" / "x" / "files.tsv").unlink()
+    (tmp_path / "pending").mkdir()
+    (tmp_path / "pending" / "x").write_text("run\tpath\n")
+    assert "an earlier run was cut off" in reasons(nothing, ask(nothing, tmp_path))
 
 
 def test_the_question_reads_systemds_times_in_any_zone(tmp_path: Path) -> None:

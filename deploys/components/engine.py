@@ -6,6 +6,7 @@ On other hosts it has nothing: what an earlier run declared there is taken away,
 from __future__ import annotations
 
 from deploys.components import engine_foreign, engine_install
+from deploys.components.base import authorities
 from deploys.components.engine_files import DAEMON, config_files
 from deploys.components.engine_settings import EngineSettings
 from deploys.lib.component import Component, ConfigFile, Here, Probe
@@ -44,7 +45,9 @@ def install(here: Here) -> None:
 
 
 def files(here: Here) -> list[ConfigFile]:
-    return config_files(here.settings(EngineSettings)) if is_wanted(here) else []
+    if not is_wanted(here):
+        return []
+    return config_files(here.settings(EngineSettings), [authority.text for authority in authorities(here)])
 
 
 def check(here: Here) -> list[str]:

@@ -48,15 +48,18 @@ def values(s: EngineSettings) -> dict[str, Any]:
     }
 
 
-def read_at_start(s: EngineSettings) -> str:
-    """A digest of what the engine reads only when it starts."""
+def read_at_start(s: EngineSettings, authorities: list[str]) -> str:
+    """A digest of what the engine reads only when it starts: most keys, and whom the host trusts (``authorities``)."""
     fixed = {key: value for key, value in values(s).items() if key not in RELOADED}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([fixed, authorities], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def config_files(s: EngineSettings) -> list[ConfigFile]:
-    """A change of registries alone is a reload: a restart would end every unit that is attached to a container."""
+def config_files(s: EngineSettings, authorities: list[str]) -> list[ConfigFile]:
+    """What the engine has on a host.
+
+    A change of registries alone is a reload: a restart would end every unit that is attached to a container.
+    """
     return [
         ConfigFile(DAEMON, json.dumps(values(s), indent=2) + "\n", effect="reload"),
-        ConfigFile(DROP_IN, render("engine/portcullis.conf.j2", s, read_at_start=read_at_start(s))),
+        ConfigFile(DROP_IN, render("engine/portcullis.conf.j2", s, read_at_start=read_at_start(s, authorities))),
     ]

@@ -79,6 +79,11 @@ def test_everything_else_is_read_at_the_next_start(data: dict[str, object]) -> N
     assert changed(**data) == {DAEMON, DROP_IN}
 
 
+def test_an_authority_that_the_host_comes_to_trust_is_read_at_the_next_start_too(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    assert changed(extra_ca_certificates=[f"{tmp_path}/ca.pem"]) == {DROP_IN}
+
+
 def test_a_port_stays_on_loopback_in_every_network_and_containers_outlive_the_engine() -> None:
     said = daemon()
     assert said["ip"] == "127.0.0.1", "the default network"

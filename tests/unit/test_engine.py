@@ -103,9 +103,9 @@ DIGEST = f"sha256:{'0' * 64}"
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ({"engine_base_image": "python:3.13-slim"}, "engine_base_image: must be an image with its digest, such as"),
-        ({"engine_base_image": f"Python@{DIGEST}"}, "engine_base_image: must be an image with its digest, such as"),
-        ({"engine_base_image": f"a@{DIGEST};id"}, "engine_base_image: must be an image with its digest, such as"),
+        ({"engine_base_image": "python:3.13-slim"}, "engine_base_image: must be an image with its digest, which is"),
+        ({"engine_base_image": f"Python@{DIGEST}"}, "engine_base_image: must be an image with its digest, which is"),
+        ({"engine_base_image": f"a@{DIGEST};id"}, "engine_base_image: must be an image with its digest, which is"),
         ({"runtime": "docker"}, "runtime: Input should be 'systemd' or 'compose'"),
         (
             {"engine_insecure_registries": ["http://r"]},

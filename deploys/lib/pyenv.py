@@ -7,6 +7,8 @@ from deploys.lib.render import ROOT
 UV = "/opt/portcullis/uv"
 # Debian packages the scripts below need.
 PACKAGES = ["python3-venv"]
+# The Python that a base image brings: Debian's, or one in /usr/local.
+OF_THE_IMAGE = '"$(command -v python3)"'
 
 
 def uv_script() -> str:
@@ -21,15 +23,17 @@ def uv_script() -> str:
     )
 
 
-def venv_script(folder: str) -> str:
+def venv_script(folder: str, python: str = "/usr/bin/python3") -> str:
     """Make ``folder``/venv from the requirement set in ``$DATA``; every file's hash is checked.
+
+    ``python`` is a word of shell text, the interpreter it is made for: an image may have one of its own elsewhere.
 
     Compiled at once: LiteLLM's import costs 7 s more at every start when a read-only environment has no bytecode.
     """
     return (
         f"mkdir -p /opt/portcullis {folder}\n{uv_script()}"
         f"rm -rf {folder}/venv\n"
-        f"{UV}/bin/uv venv --quiet --no-project --python /usr/bin/python3 {folder}/venv\n"
+        f"{UV}/bin/uv venv --quiet --no-project --python {python} {folder}/venv\n"
         f'cp "$DATA" {folder}/requirements.txt\n'
         f"{UV}/bin/uv pip install --python {folder}/venv/bin/python --require-hashes --no-deps "
         f"--compile-bytecode --link-mode copy -r {folder}/requirements.txt 2>&1\n"

@@ -34,10 +34,10 @@ def npm_files() -> str:
     return "".join(parts)
 
 
-def scripts(s: LitellmSettings, folder: str) -> dict[str, str]:
+def scripts(s: LitellmSettings, folder: str, python: str = "/usr/bin/python3") -> dict[str, str]:
     """Every script that fills ``folder``, by the name of its step."""
     return {
-        "venv": pyenv.venv_script(folder) + render("litellm/venv.sh.j2", s, folder=folder, allowed=ALLOWED_PTH),
+        "venv": pyenv.venv_script(folder, python) + render("litellm/venv.sh.j2", s, folder=folder, allowed=ALLOWED_PTH),
         "prisma": render(
             "litellm/prisma.sh.j2",
             s,

@@ -1,0 +1,16 @@
+"""Redis' image: Debian's package, in the host's version."""
+
+from __future__ import annotations
+
+from deploys.components.redis_settings import RedisSettings
+from deploys.lib import images
+from deploys.lib.component import Here
+from deploys.lib.images import Image, package_version, user_ids
+from deploys.lib.render import render
+
+
+def image(here: Here, base: str) -> Image:
+    s: RedisSettings = here.settings(RedisSettings)
+    dockerfile = render("redis/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT)
+    arguments = (("REDIS_ID", user_ids("redis")), ("REDIS_SERVER", package_version("redis-server")))
+    return Image("redis", f"debian{here.member.release}", dockerfile, arguments=arguments)

@@ -1,0 +1,171 @@
+"""Images of containers, built on the host they run on: what goes in, their tags, and the shell text that makes them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from shlex import quote
+
+from deploys.lib.render import ROOT
+from deploys.lib.transaction import STATE
+
+FOLDER = "/opt/portcullis/images"
+COMPOSE = "/etc/portcullis/compose"
+PROGRAMS = ROOT / "payload" / "images"
+# What the host had when an image was built, and the folder that an image has and the host only stands in for.
+HOST_LABEL = "portcullis.host"
+FOLDER_LABEL = "portcullis.folder"
+# Mounts of a build's step. The first is for whatever comes over a network, the second for Debian packages on top.
+HOST = (
+    "--mount=type=secret,id=host,required=true --mount=type=tmpfs,target=/host --mount=type=bind,target=/build,readonly"
+)
+APT = (
+    "--mount=type=cache,id=portcullis-lists,target=/var/lib/apt/lists,sharing=locked "
+    "--mount=type=cache,id=portcullis-archives,target=/var/cache/apt,sharing=locked"
+)
+# What a HEALTHCHECK asks, in Python, for an image has no curl; the address is the variable's, and no proxy is asked.
+HEALTH_URL = "http://127.0.0.1:4001"
+ASK_HEALTH = (
+    "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open("
+    "os.environ['PORTCULLIS_HEALTH'] + '/health/liveness', timeout=4)"
+)
+# Lines of BuildKit's plain output without their numbers and clocks, and without those that say nothing by themselves.
+READABLE = (
+    r"sed -u -E -e 's/^#[0-9]+ ([0-9]+\.[0-9]+ )?//' -e 's/--mount=[^ ]+ +//g' "
+    r"-e '/^(DONE .*|CACHED|\.\.\.|)$/d' -e 's/^(.{150}).+/\1.../'"
+)
+# What failed stands in BuildKit's output between two rules, above an excerpt of the Dockerfile that is longer.
+REASON = (
+    r"""awk '/^------$/ { n++; next } n == 1 && !/^ > / { print }' "$work/log" | """
+    r"sed -E 's/^[0-9]+\.[0-9]+ //' | grep . | tail -n 6"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image, by everything that goes into it.
+
+    ``files`` lie beside the Dockerfile. ``contexts`` are folders of the host, by the name a Dockerfile copies from.
+    ``arguments`` are build arguments only the host knows: a shell command prints each one's value there.
+    """
+
+    name: str
+    version: str
+    dockerfile: str
+    files: tuple[tuple[str, str], ...] = ()
+    contexts: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def everything(self) -> tuple[tuple[str, str], ...]:
+        """Every file of the build's folder, with its text."""
+        programs = ((path.name, path.read_text()) for path in sorted(PROGRAMS.glob("*.sh")))
+        return (("Dockerfile", self.dockerfile), *programs, *self.files)
+
+    @property
+    def digest(self) -> str:
+        whole = repr((self.name, self.version, self.everything, self.contexts, self.arguments))
+        return hashlib.sha256(whole.encode()).hexdigest()[:8]
+
+    @property
+    def tag(self) -> str:
+        return f"portcullis-{self.name}:{self.version}-{self.digest}"
+
+    @property
+    def folder(self) -> str:
+        """Where the Dockerfile and its files lie on the host, for whoever wants to read them or build by hand."""
+        return f"{FOLDER}/{self.name}-{self.digest}"
+
+
+def package_version(package: str) -> str:
+    """A shell command that prints the version of a Debian package on the host; nothing where it is not installed."""
+    return f"dpkg-query -W -f '${{Version}}' {package} 2>/dev/null"
+
+
+def user_ids(user: str) -> str:
+    """A shell command that prints the numbers of a user of the host, as `UID:GID`."""
+    return f"getent passwd {user} | cut -d : -f 3,4"
+
+
+def _host_words(image: Image) -> str:
+    """What the image is built for on this host, as a word of shell text: the values of all arguments."""
+    return '"on ' + " ".join(f"{name}=$({command})" for name, command in image.arguments) + '"'
+
+
+def present(image: Image) -> str:
+    """A shell command that is true when the image is there, built for what the host has now.
+
+    The tag cannot know the version of a host's package: an upgrade there makes the image one of before, and the next
+    run builds it again under the same tag.
+    """
+    inspect = f"docker image inspect -f '{{{{ index .Config.Labels \"{HOST_LABEL}\" }}}}' {image.tag} 2>/dev/null"
+    return f'[ "$({inspect})" = {_host_words(image)} ]'
+
+
+def _written(image: Image) -> str:
+    parts = []
+    for name, text in image.everything:
+        assert text.endswith("\n") and "\nEND OF FILE\n" not in text, name
+        parts.append(f"cat >\"$context/{name}\" <<'END OF FILE'\n{text}END OF FILE\n")
+    return "".join(parts)
+
+
+def build_script(image: Image) -> str:
+    """Shell text that builds the image, for ``operations.step``: nothing is tagged before all of it is there.
+
+    A run that was cut off left no image, so the next one begins anew; what BuildKit has of it already is used.
+    """
+    values = "".join(
+        f"{name}=$({command}) || true\n"
+        f'[ -n "${name}" ] || {{ echo {quote(f"{image.name}: the host has nothing to say for {name}: {command}")}; '
+        "exit 1; }\n"
+        for name, command in image.arguments
+    )
+    folders = "".join(
+        f"[ -d {path} ] || {{ echo '{image.name}: {path} is missing on this host'; exit 1; }}\n"
+        for _, path in image.contexts
+    )
+    options = [
+        # The engine's own builder, whatever another one somebody has made the default.
+        "--builder default --progress plain --load --provenance=false --network host",
+        '--secret "id=host,src=$work/host.tar.gz"',
+        *(f"--build-context {name}={path}" for name, path in image.contexts),
+        *(f'--build-arg "{name}=${name}"' for name, _ in image.arguments),
+        f"--label {HOST_LABEL}={_host_words(image)}",
+        f"--label portcullis.image={image.name} --tag {image.tag}",
+    ]
+    return (
+        f"context={image.folder} work=/run/portcullis-build/{image.name}\n"
+        "docker buildx version >/dev/null 2>&1 || { echo 'docker buildx is missing on this host: images cannot be "
+        "built'; exit 1; }\n"
+        f'{values}{folders}rm -rf "$context" "$work"; mkdir -p "$context"; (umask 077; mkdir -p "$work")\n'
+        # Logins of package indexes are in it.
+        "trap 'rm -rf \"$work\"' EXIT\n"
+        f'{_written(image)}sh "$context/gather.sh" "$work"\n'
+        f"echo 'building {image.tag}'\n"
+        f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
+        f'tee "$work/log" | {READABLE}\n'
+        f'[ -e "$work/done" ] || {{ {REASON} || true; grep "^ERROR: " "$work/log" | tail -n 1 | cut -c 1-300; exit 1; }}\n'
+        f"echo 'built {image.tag}'\n"
+    )
+
+
+def prune_script(backup_root: str) -> str:
+    """Shell text that removes our images that no compose file, ledger entry or container has any more.
+
+    What a rollback starts is named in its bundle. Without a single name nothing is removed: it was not found, then.
+    """
+    places = f"{COMPOSE} {quote(backup_root)}/*/components/*/f {STATE}/staged"
+    return (
+        f"named=$(grep -rhoaE 'portcullis-[a-z0-9-]+:[A-Za-z0-9_.-]+' {places} 2>/dev/null | sort -u)\n"
+        '[ -n "$named" ] || { echo "no image is named anywhere: none is removed"; exit 0; }\n'
+        "for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' 'portcullis-*'); do\n"
+        "    printf '%s\\n' \"$named\" | grep -qxF \"$image\" && continue\n"
+        # Docker itself refuses what a container uses, running or not.
+        '    docker image rm "$image" >/dev/null 2>&1 || continue\n'
+        f'    name=${{image%%:*}}; rm -rf "{FOLDER}/${{name#portcullis-}}-${{image##*-}}"\n'
+        '    echo "removed $image"\ndone\n'
+        # Predecessors of an image that was built again under its tag; then what builds left behind.
+        "docker image prune --force --filter label=portcullis.image >/dev/null\n"
+        "docker builder prune --force --filter until=24h >/dev/null\n"
+    )

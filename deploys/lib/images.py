@@ -29,15 +29,19 @@ ASK_HEALTH = (
     "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open("
     "os.environ['PORTCULLIS_HEALTH'] + '/health/liveness', timeout=4)"
 )
-# Lines of BuildKit's plain output without their numbers and clocks, and without those that say nothing by themselves.
+# Lines of BuildKit's plain output without their numbers and clocks, and without those that say nothing by themselves:
+# the state of its steps, rules, and the excerpt of the Dockerfile that follows a failure.
 READABLE = (
     r"sed -u -E -e 's/^#[0-9]+ ([0-9]+\.[0-9]+ )?//' -e 's/--mount=[^ ]+ +//g' "
-    r"-e '/^(DONE .*|CACHED|\.\.\.|)$/d' -e 's/^(.{150}).+/\1.../'"
+    r"-e '/^(DONE .*|CACHED|\.\.\.|-{6,}|Dockerfile:[0-9]+| *[0-9]+ \| .*| > .*|)$/d' -e 's/^(.{150}).+/\1.../'"
 )
-# What failed stands in BuildKit's output between two rules, above an excerpt of the Dockerfile that is longer.
+# Why a build failed: what its step said last, which stands between two rules; or, where no step failed, BuildKit.
 REASON = (
-    r"""awk '/^------$/ { n++; next } n == 1 && !/^ > / { print }' "$work/log" | """
-    r"sed -E 's/^[0-9]+\.[0-9]+ //' | grep . | tail -n 6"
+    r"""why=$(awk '/^------$/ { n++; next } n == 1 && !/^ > / { print }' "$work/log" | """
+    r"sed -E 's/^[0-9]+\.[0-9]+ //' | grep . | tail -n 6); "
+    r"""[ -n "$why" ] || why=$(sed -nE 's/^ERROR: (failed to solve: )?//p' "$work/log" | """
+    r"sed 's/.*failed to resolve source metadata for /the base image cannot be had: /' | tail -n 1); "
+    r"""printf '%s\n' "$why" """
 )
 
 
@@ -59,7 +63,7 @@ class Image:
     @property
     def everything(self) -> tuple[tuple[str, str], ...]:
         """Every file of the build's folder, with its text."""
-        programs = ((path.name, path.read_text()) for path in sorted(PROGRAMS.glob("*.sh")))
+        programs = ((name, (PROGRAMS / name).read_text()) for name in ("host.sh", "packages.sh", "user.sh"))
         return (("Dockerfile", self.dockerfile), *programs, *self.files)
 
     @property
@@ -103,11 +107,12 @@ def present(image: Image) -> str:
 
 
 def _written(image: Image) -> str:
-    parts = []
-    for name, text in image.everything:
-        assert text.endswith("\n") and "\nEND OF FILE\n" not in text, name
-        parts.append(f"cat >\"$context/{name}\" <<'END OF FILE'\n{text}END OF FILE\n")
-    return "".join(parts)
+    # What packs the host's part runs beside the build, and is nothing of the image.
+    files = [(f"$context/{name}", text) for name, text in image.everything]
+    files.append(("$work/gather.sh", (PROGRAMS / "gather.sh").read_text()))
+    for path, text in files:
+        assert text.endswith("\n") and "\nEND OF FILE\n" not in text, path
+    return "".join(f"cat >\"{path}\" <<'END OF FILE'\n{text}END OF FILE\n" for path, text in files)
 
 
 def build_script(image: Image) -> str:
@@ -141,11 +146,11 @@ def build_script(image: Image) -> str:
         f'{values}{folders}rm -rf "$context" "$work"; mkdir -p "$context"; (umask 077; mkdir -p "$work")\n'
         # Logins of package indexes are in it.
         "trap 'rm -rf \"$work\"' EXIT\n"
-        f'{_written(image)}sh "$context/gather.sh" "$work"\n'
+        f'{_written(image)}sh "$work/gather.sh" "$work"\n'
         f"echo 'building {image.tag}'\n"
         f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
         f'tee "$work/log" | {READABLE}\n'
-        f'[ -e "$work/done" ] || {{ {REASON} || true; grep "^ERROR: " "$work/log" | tail -n 1 | cut -c 1-300; exit 1; }}\n'
+        f'[ -e "$work/done" ] || {{ echo "building {image.tag} failed:"; {REASON}; exit 1; }}\n'
         f"echo 'built {image.tag}'\n"
     )
 
@@ -156,16 +161,19 @@ def prune_script(backup_root: str) -> str:
     What a rollback starts is named in its bundle. Without a single name nothing is removed: it was not found, then.
     """
     places = f"{COMPOSE} {quote(backup_root)}/*/components/*/f {STATE}/staged"
+    ours = "docker image ls --format '{{.Repository}}:{{.Tag}}' 'portcullis-*'"
     return (
         f"named=$(grep -rhoaE 'portcullis-[a-z0-9-]+:[A-Za-z0-9_.-]+' {places} 2>/dev/null | sort -u)\n"
-        '[ -n "$named" ] || { echo "no image is named anywhere: none is removed"; exit 0; }\n'
-        "for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' 'portcullis-*'); do\n"
-        "    printf '%s\\n' \"$named\" | grep -qxF \"$image\" && continue\n"
+        'if [ -z "$named" ]; then echo "no image is named anywhere: none is removed"; else\n'
+        f"for image in $({ours}); do\n"
+        '    printf \'%s\\n\' "$named" | grep -qxF "$image" && continue\n'
         # Docker itself refuses what a container uses, running or not.
-        '    docker image rm "$image" >/dev/null 2>&1 || continue\n'
-        f'    name=${{image%%:*}}; rm -rf "{FOLDER}/${{name#portcullis-}}-${{image##*-}}"\n'
-        '    echo "removed $image"\ndone\n'
+        '    docker image rm "$image" >/dev/null 2>&1 && echo "removed $image"\ndone\n'
         # Predecessors of an image that was built again under its tag; then what builds left behind.
         "docker image prune --force --filter label=portcullis.image >/dev/null\n"
-        "docker builder prune --force --filter until=24h >/dev/null\n"
+        "docker builder prune --force >/dev/null\n"
+        # What an image was made from stays as long as it does.
+        f"there=$({ours} | sed 's/^portcullis-\\([^:]*\\):.*-/\\1-/')\n"
+        f"for folder in {FOLDER}/*; do\n"
+        '    printf \'%s\\n\' "$there" | grep -qxF "${folder##*/}" || rm -rf "$folder"\ndone\nfi\n'
     )

@@ -29,9 +29,9 @@ for word; do
     [ ! -e "$word" ] || given="$given--volume $word:$word:ro "
 done
 # shellcheck disable=SC2086 # options, of paths without spaces
-exec docker run --rm --interactive --pull never --network host --log-driver none --pids-limit 256 --user {user} \\
-    --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --workdir / --env HOME=/tmp {passed} \\
-    {there} $given --entrypoint {folder}/venv/bin/python "$image" "$@"
+exec docker run --rm --init --interactive --pull never --network host --log-driver none --pids-limit 256 \\
+    --user {user} --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --workdir / \\
+    --env HOME=/tmp {passed} {there} $given --entrypoint {folder}/venv/bin/python "$image" "$@"
 """
 
 

@@ -10,7 +10,7 @@ while [ "$count" -gt 0 ]; do
     wanted=$1 count=$((count - 1))
     shift
     # An archive drops a version when its successor comes; the host gets that too, and the image is built anew then.
-    apt-cache show "$wanted" >/dev/null 2>&1 || {
+    apt-cache madison "${wanted%%=*}" | awk '{ print $3 }' | grep -qxF "${wanted#*=}" || [ "$wanted" = "${wanted%%=*}" ] || {
         echo "the package sources no longer offer $wanted; the image gets what they offer"
         wanted=${wanted%%=*}
     }

@@ -38,9 +38,7 @@ def image(here: Here, base: str, published: str = "") -> Image:
     return Image(
         "litellm",
         s.version,
-        render(
-            "litellm/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT, packages=PACKAGES, **common
-        ),
+        render("litellm/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT, packages=PACKAGES, **common),
         (("requirements.txt", requirements(s)), *((f"{name}.sh", text) for name, text in made.items())),
         arguments=(user, *((name, package_version(package)) for name, package in PACKAGES)),
     )

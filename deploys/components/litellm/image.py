@@ -18,8 +18,8 @@ MIGRATIONS = "venv/lib/python3*/site-packages/litellm_proxy_extras/migrations"
 WHOLE = "[ -f {0}/venv/pyvenv.cfg ] && [ -d {0}/prisma/cache ] && [ ! -e {0}/prisma/cli ]"
 
 
-def image(here: Here, base: str, published: str = "") -> Image:
-    """The image of this host's gateway, from ``base``; or from LiteLLM's ``published`` one. Both by digest."""
+def image(here: Here, base: str) -> Image:
+    """The image of this host's gateway: from ``base``, or from the one that LiteLLM's maintainers publish."""
     s: LitellmSettings = here.settings(LitellmSettings)
     folder = version_folder(here)
     common = {
@@ -30,9 +30,9 @@ def image(here: Here, base: str, published: str = "") -> Image:
         "ask": images.ASK_HEALTH,
     }
     user = ("LITELLM_ID", user_ids("litellm"))
-    if published:
+    if s.image:
         adopt = ("adopt.sh", render("litellm/adopt.sh.j2", s))
-        dockerfile = render("litellm/Dockerfile.published.j2", s, published=published, **common)
+        dockerfile = render("litellm/Dockerfile.published.j2", s, published=s.image, **common)
         return Image("litellm", s.version, dockerfile, (adopt,), arguments=(user,))
     made = scripts(s, folder, pyenv.OF_THE_IMAGE)
     return Image(

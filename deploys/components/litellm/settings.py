@@ -15,7 +15,7 @@ from deploys.components.litellm.timers import TimersSettings
 from deploys.components.litellm.variables import problem as variable_problem
 from deploys.lib.checks import ip_addresses, long_enough, weakness
 from deploys.lib.component import Member
-from deploys.lib.patterns import IP, RELEASE, SHA256, URL_NO_SLASH, URL_OR_FILE, worded
+from deploys.lib.patterns import IMAGE, IP, RELEASE, SHA256, URL_NO_SLASH, URL_OR_FILE, worded
 from deploys.lib.render import ROOT
 from deploys.lib.settings import Port, Secret, secret
 from deploys.lib.sizing import Machine
@@ -57,6 +57,12 @@ def locked_versions() -> list[str]:
 class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings, TimersSettings, BootstrapSettings):
     version: str = Field(
         DEFAULT_VERSION, pattern=RELEASE, description="Exact release; one the toolkit has a hash lock for."
+    )
+    image: str | None = Field(
+        None,
+        pattern=IMAGE,
+        description="In containers only: image that LiteLLM's maintainers publish of that release, by digest, to start "
+        "from instead of the hash lock.",
     )
     listen: str = Field(
         "0.0.0.0",

@@ -5,7 +5,8 @@ set -eu
 umask 022
 tree=$1/tree
 mkdir -p "$tree/apt" "$tree/home/.config" "$tree/keys"
-cp -rpL /etc/apt/. "$tree/apt/"
+# A link to nowhere is nothing for apt either.
+cp -rpL /etc/apt/. "$tree/apt/" || true
 
 # Keys lie where the build's own system has nothing, so they come with the sources that name them.
 sources() { find "$tree/apt" -type f \( -name '*.list' -o -name '*.sources' \) -exec "$@" {} +; }

@@ -28,6 +28,8 @@ else:
     }
 # A host of the lab sees the whole machine's processors and memory, so the size is stated.
 _data["preset"] = "small"
+if _os.environ.get("PORTCULLIS_RUNTIME"):
+    _data["runtime"] = _os.environ["PORTCULLIS_RUNTIME"]
 
 _of = {
     # Whoever is not root on a host becomes it with sudo, as on most people's machines.

@@ -10,6 +10,7 @@ from deploys.components.base import authorities
 from deploys.components.engine_files import DAEMON, config_files
 from deploys.components.engine_settings import EngineSettings
 from deploys.lib.component import Component, ConfigFile, Here, Probe
+from deploys.lib.runtime import tool
 from deploys.lib.sizing import Demand, Machine
 
 UNIT = "docker.service"
@@ -47,7 +48,8 @@ def install(here: Here) -> None:
 def files(here: Here) -> list[ConfigFile]:
     if not is_wanted(here):
         return []
-    return config_files(here.settings(EngineSettings), [authority.text for authority in authorities(here)])
+    wanted = config_files(here.settings(EngineSettings), [authority.text for authority in authorities(here)])
+    return [*wanted, tool()]
 
 
 def check(here: Here) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
-from pydantic import Field
-
 from deploys import operations
+from deploys.components import health_runtime
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, environment_folder, python
+from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
 from deploys.components.litellm.probes import base_url as gateway_url
 from deploys.components.ollama import base_url as ollama_url
@@ -19,50 +19,24 @@ from deploys.components.redis import RedisSettings
 from deploys.components.redis_tls import HEALTH_AUTHORITY, authority
 from deploys.lib import pyenv
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
-from deploys.lib.patterns import IP
 from deploys.lib.probes import local_url, patiently
-from deploys.lib.programs import TOOLS
-from deploys.lib.render import ROOT, render
-from deploys.lib.settings import Port, Settings
+from deploys.lib.render import render
+from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
-
-PAYLOAD = ROOT / "payload" / "health"
-FOLDER = "/opt/portcullis/health"
-CODE = f"{TOOLS}/health"
-CONFIG = "/etc/portcullis/health.json"
-
-
-class HealthSettings(Settings):
-    listen: str = Field(
-        "127.0.0.1",
-        pattern=IP,
-        description="Address to listen on. Its answers name models and need no key: for your load balancer only.",
-    )
-    port: Port = Field(4001, description="TCP port to listen on.")
-    probe_interval_seconds: float = Field(1.0, ge=0.2, le=60, description="Seconds between two looks at the gateway.")
-    timeout_seconds: float = Field(2.0, ge=0.1, le=30, description="Seconds one look may take.")
-    dependency_interval_seconds: float = Field(
-        5.0, ge=0.5, le=300, description="Seconds between two looks at PostgreSQL, Redis and the models."
-    )
-    unresponsive_after_seconds: float = Field(
-        5.0, ge=1, le=300, description="Seconds without an answer after which the gateway no longer counts as alive."
-    )
-    redis_required: bool = Field(
-        True, description="Whether the gateway counts as not ready while Redis is away; it serves, but without limits."
-    )
 
 
 def demand(s: HealthSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
     return Demand(128, why="one process")
 
 
-def environment_folder() -> str:
-    """The Python environment's folder, by its lock: what serves is never changed."""
-    lock = (PAYLOAD / "requirements.txt").read_text() + pyenv.venv_script("FOLDER")
-    return f"{FOLDER}/{hashlib.sha256(lock.encode()).hexdigest()[:8]}"
+def links(here: Here) -> list[Link]:
+    return [] if contained(here) else [Link(f"{FOLDER}/current", environment_folder())]
 
 
 def install(here: Here) -> None:
+    if contained(here):
+        health_runtime.install(here)
+        return
     folder = environment_folder()
     operations.packages(name="health | Packages", names=pyenv.PACKAGES)
     operations.step(
@@ -128,10 +102,7 @@ def config_files(here: Here) -> list[ConfigFile]:
         *([authority(r, HEALTH_AUTHORITY)] if r.tls else []),
         ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
         ConfigFile("/etc/portcullis/health.env", secrets, mode="0600", secret=True),
-        ConfigFile(
-            "/etc/systemd/system/portcullis-health.service",
-            render("health/portcullis-health.service.j2", s, folder=FOLDER, code=CODE, config=CONFIG),
-        ),
+        *health_runtime.service_files(here, FOLDER, python(), CODE, CONFIG, answer_url(here)),
     ]
 
 
@@ -141,8 +112,7 @@ def answer_url(here: Here) -> str:
 
 
 def check(here: Here) -> list[str]:
-    python = f"env PYTHONPATH={CODE} PYTHONDONTWRITEBYTECODE=1 {environment_folder()}/venv/bin/python"
-    return [f"runuser -u nobody -- {python} -m portcullis_health --config {CONFIG} --check"]
+    return [health_runtime.check(here, python(), CODE, CONFIG)]
 
 
 def ready(here: Here) -> str:
@@ -176,8 +146,8 @@ HEALTH = Component(
     demand=demand,
     install=install,
     files=config_files,
-    links=lambda here: [Link(f"{FOLDER}/current", environment_folder())],
-    unit=lambda here: "portcullis-health.service",
+    links=links,
+    unit=lambda here: health_runtime.UNIT,
     check=check,
     ready=ready,
     ready_seconds=90,

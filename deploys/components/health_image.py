@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components.health import CODE, CONFIG, PAYLOAD, HealthSettings, environment_folder
+from deploys.components.health_settings import CODE, CONFIG, PAYLOAD, HealthSettings, environment_folder
 from deploys.lib import images, pyenv
 from deploys.lib.component import Here
 from deploys.lib.images import Image

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ipaddress
 
 from deploys import operations
+from deploys.components.engine import base_image
+from deploys.components.engine_images import build
+from deploys.components.ollama_image import image
 from deploys.components.ollama_models import (
     CURL,
     Model,
@@ -15,15 +18,16 @@ from deploys.components.ollama_models import (
     models_of,
     pull_script,
 )
-from deploys.components.ollama_settings import OllamaSettings
+from deploys.components.ollama_runtime import ENVIRONMENT, UNIT, service_files
+from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
 from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.probes import listens_only, system_user
 from deploys.lib.render import ROOT as PROJECT
 from deploys.lib.render import render
+from deploys.lib.runtime import contained, main_pid
 from deploys.lib.sizing import Demand, Machine
 
-ROOT = "/opt/ollama"
 MINIMUM_MB = 1024
 
 
@@ -61,12 +65,6 @@ def base_url(here: Here) -> str:
 def bracketed(address: str) -> str:
     """An IP address as the host part of a URL."""
     return f"[{address}]" if ":" in address else address
-
-
-def version_folder(here: Here) -> str:
-    s: OllamaSettings = here.settings(OllamaSettings)
-    # The checksum is part of the name: a corrected archive of the same version is a new folder, not a changed one.
-    return f"{ROOT}/{s.version}-{s.sha256[:8]}"
 
 
 def problems(here: Here) -> list[str]:
@@ -107,6 +105,8 @@ def install(here: Here) -> None:
         script=render("ollama/install.sh.j2", s, folder=folder, root=ROOT),
         creates=f"{folder}/bin/ollama",
     )
+    if contained(here):
+        build("ollama", image(here, base_image(here)))
 
 
 def config_files(here: Here) -> list[ConfigFile]:
@@ -114,11 +114,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     environment = render(
         "ollama/ollama.env.j2", s, listen=f"{bracketed(listen(here))}:{s.port}", context_length=context_length(here)
     )
-    unit = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=here.member.plan.shares["ollama"])
-    return [
-        ConfigFile("/etc/portcullis/ollama.env", environment),
-        ConfigFile("/etc/systemd/system/ollama.service", unit),
-    ]
+    return [ConfigFile(ENVIRONMENT, environment), *service_files(here, ROOT, version_folder(here), base_url(here))]
 
 
 def links(here: Here) -> list[Link]:
@@ -173,7 +169,7 @@ def probes(here: Here) -> list[Probe]:
         Probe(f"runs version {s.version}", answers(here)),
         *[asked(model) for model in models_of(s)],
         listens_only(s.port, [listen(here)]),
-        Probe("does not run as root", 'ps -o user= -p "$(systemctl show -p MainPID --value ollama)" | grep -v root'),
+        Probe("does not run as root", f'ps -o user= -p "$({main_pid(UNIT)})" | grep -v root'),
     ]
 
 
@@ -184,7 +180,7 @@ OLLAMA = Component(
     install=install,
     files=config_files,
     links=links,
-    unit=lambda here: "ollama.service",
+    unit=lambda here: UNIT,
     ready=ready,
     ready_seconds=300,
     provision=provision,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components.ollama import version_folder
-from deploys.components.ollama_settings import OllamaSettings
+from deploys.components.ollama_settings import OllamaSettings, version_folder
 from deploys.lib.component import Here
 from deploys.lib.images import Image, user_ids
 from deploys.lib.render import render

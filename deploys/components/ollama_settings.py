@@ -8,12 +8,14 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from deploys.lib.checks import ip_addresses
+from deploys.lib.component import Here
 from deploys.lib.patterns import IP, RELEASE, SHA256, URL, worded
 from deploys.lib.settings import Port, Settings
 
 # Below it: CVE-2026-7482 (heap read through /api/create, fixed in 0.17.1), digest checks skipped for manifests with
 # duplicate digests (fixed in 0.32.10), and 0.32.14's llama.cpp runs at half speed or less on a CPU.
 FLOOR = (0, 32, 15)
+ROOT = "/opt/ollama"
 DEFAULT_VERSION = "0.35.1"
 DEFAULT_SHA256 = "9fcd79ac4575b2bd31b992eee18b1000c8ad126b451627c8f8cd091714cfbb10"
 NAME = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?")
@@ -138,3 +140,9 @@ class OllamaSettings(Settings):
                         f"ollama_{key} names {name!r}, which is neither in ollama_models nor ollama_embedding_models"
                     )
         return self
+
+
+def version_folder(here: Here) -> str:
+    s: OllamaSettings = here.settings(OllamaSettings)
+    # The checksum is part of the name: a corrected archive of the same version is a new folder, not a changed one.
+    return f"{ROOT}/{s.version}-{s.sha256[:8]}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploys.components import postgres_guard, postgres_install, postgres_restore, postgres_salt
-from deploys.components.backups_site import STATE, backups
+from deploys.components import postgres_guard, postgres_install, postgres_restore, postgres_runtime, postgres_salt
+from deploys.components.backups_site import backups
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
 from deploys.components.postgres_install import as_postgres, cluster, copies, copy_name, major, unit
@@ -84,16 +84,12 @@ def config_files(here: Here) -> list[ConfigFile]:
     tuned = tuning(here.member.plan.shares["postgres"], here.member.machine.vcpus, max_connections(here))
     plan = backups(here)
     archive = plan.s if plan else None
-    writes = f"-{STATE} -{plan.s.path}" if plan and plan.kind == "local" else f"-{STATE}" if plan else ""
     conf = render("postgres/portcullis.conf.j2", s, listen=listen(here), tuned=tuned, archive=archive)
     hba = render("postgres/pg_hba.conf.j2", s, gateways=gateways(here), copy=copy_name(s.database))
     return [
         ConfigFile(f"{folder}/conf.d/portcullis.conf", conf, user="postgres", group="postgres"),
         ConfigFile(f"{folder}/pg_hba.conf", hba, mode="0640", user="postgres", group="postgres", effect="reload"),
-        ConfigFile(
-            "/etc/systemd/system/postgresql@.service.d/portcullis.conf",
-            render("postgres/service.conf.j2", s, writes=writes),
-        ),
+        *postgres_runtime.service_files(here),
     ]
 
 
@@ -107,6 +103,7 @@ def refusals(here: Here) -> list[Probe]:
 
 def install(here: Here) -> None:
     postgres_install.install(here)
+    postgres_runtime.install(here)
     postgres_restore.install(here)
 
 

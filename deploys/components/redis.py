@@ -8,13 +8,18 @@ from pydantic import SecretStr
 
 from deploys import operations
 from deploys.components import redis_tls
+from deploys.components.engine import base_image
+from deploys.components.engine_images import build
 from deploys.components.redis_extra import extra_problems
 from deploys.components.redis_foreign import refusal
+from deploys.components.redis_image import image
+from deploys.components.redis_runtime import service_files
 from deploys.components.redis_settings import RedisSettings as RedisSettings
 from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
 from deploys.lib.probes import listens_only
 from deploys.lib.render import render
+from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
 
 # Not in /etc/redis: what root reads there must not be for Redis to exchange.
@@ -60,6 +65,8 @@ def install(here: Here) -> None:
         test="[ \"$(stat -c '%a %U:%G' /etc/redis)\" = '750 root:redis' ]",
         command="chown root:redis /etc/redis && chmod u=rwx,g=rx,o=,g-s /etc/redis",
     )
+    if contained(here):
+        build("redis", image(here, base_image(here)))
 
 
 def config_files(here: Here) -> list[ConfigFile]:
@@ -73,7 +80,7 @@ def config_files(here: Here) -> list[ConfigFile]:
         ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
         *redis_tls.files(s),
         ConfigFile(HEALTH_SECRET, render("redis/health.secret.j2", s), mode="0600", effect="none", secret=True),
-        ConfigFile("/etc/systemd/system/redis-server.service.d/portcullis.conf", render("redis/service.conf.j2", s)),
+        *service_files(here, round(maxmemory_mb(here) * FORK_FACTOR), bind(here)[0]),
         ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),
         ConfigFile("/etc/tmpfiles.d/portcullis-redis.conf", render("redis/tmpfiles.conf.j2", s), effect="none"),
     ]

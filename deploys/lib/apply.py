@@ -18,6 +18,7 @@ from deploys.lib.component import Component, ConfigFile, Here, Link, Member, Pro
 from deploys.lib.ledger import RUN_ID
 from deploys.lib.pyinfra_host import host_data, release
 from deploys.lib.render import ROOT
+from deploys.lib.runtime import is_of
 from deploys.lib.secrets import SecretError
 from deploys.lib.session import hold
 from deploys.lib.settings import SettingsError
@@ -152,7 +153,7 @@ def _ask_outside(refusal: Probe) -> tuple[bool, str, int]:
 def _is_ours(unit: str, port: int) -> bool:
     """Whether a process of the component's own ``unit`` holds ``port``; a name such as ``python`` says little."""
     pids = f"$(ss -Hltnp 'sport = :{port}' | grep -o 'pid=[0-9]*' | cut -c 5-)"
-    test = f"for pid in {pids}; do grep -q '/{unit}$' /proc/$pid/cgroup && exit 0; done; exit 1"
+    test = f"for pid in {pids}; do {is_of(unit)} && exit 0; done; exit 1"
     return bool(host.get_fact(facts.Succeeds, command=test))
 
 

@@ -46,6 +46,16 @@ REASON = (
 )
 
 
+# By the engine and not by the build, which does not speak to a registry without TLS that the engine is told to trust.
+PULL = (
+    "for base in $(sed -n 's/^FROM \\([^ ]*@sha256:[0-9a-f]*\\).*/\\1/p' \"$context/Dockerfile\" | sort -u); do\n"
+    '    docker image inspect "$base" >/dev/null 2>&1 && continue\n'
+    '    echo "fetching $base"\n'
+    '    docker pull --quiet "$base" >/dev/null 2>"$work/log" || {\n'
+    '        echo "the base image $base cannot be had: $(tail -n 1 "$work/log" | cut -c 1-300)"; exit 1; }\ndone\n'
+)
+
+
 @dataclass(frozen=True)
 class Image:
     """One image, by everything that goes into it.
@@ -148,7 +158,7 @@ def build_script(image: Image) -> str:
         # Logins of package indexes are in it.
         "trap 'rm -rf \"$work\"' EXIT\n"
         f'{_written(image)}sh "$work/gather.sh" "$work"\n'
-        f"echo 'building {image.tag}'\n"
+        f"{PULL}echo 'building {image.tag}'\n"
         f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
         f'tee "$work/log" | {READABLE}\n'
         f'[ -e "$work/done" ] || {{ echo "building {image.tag} failed:"; {REASON}; exit 1; }}\n'

@@ -4,7 +4,8 @@
     workers.py UNIT COUNT CONFIG FOLDER
 
 LiteLLM's own readiness answers from any one worker, so a worker that hangs while it starts is not noticed by it.
-Every worker that has finished leaves a file in FOLDER (launch.py). Runs as root with the system's Python.
+Every worker that has finished leaves a file in FOLDER (launch.py), named by its number where it runs: in a container
+that is another one than here. Runs as root with the system's Python.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+# What Docker puts before the program of a container, to reap its orphans.
+INIT = "docker-init"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Process:
     parent: int
     began: int
     command: bytes
+    name: str = ""
 
 
 def processes() -> list[Process]:
@@ -34,11 +38,12 @@ def processes() -> list[Process]:
         if not folder.name.isdigit():
             continue
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            name, _, rest = (folder / "stat").read_text().partition("(")[2].rpartition(")")
+            fields = rest.split()
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue  # it has just ended
-        found.append(Process(int(folder.name), int(fields[1]), int(fields[19]), command))
+        found.append(Process(int(folder.name), int(fields[1]), int(fields[19]), command, name))
     return found
 
 
@@ -48,22 +53,45 @@ def since_epoch(ticks: int) -> float:
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def inside(pid: int) -> str:
+    """The number of a process in the container it runs in; the same where it runs in none."""
+    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    return next((line.split()[-1] for line in lines if line.startswith("NSpid:")), str(pid))
+
+
 def finished(process: Process, folder: Path) -> bool:
     try:
-        return int((folder / str(process.pid)).read_text()) == process.began
+        return int((folder / inside(process.pid)).read_text()) == process.began
     except (OSError, ValueError):
         return False
 
 
+def output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def main_pid(unit: str) -> int:
+    """The main process of a unit, or of the container that the unit has started; 0 where it does not run."""
+    container = output("docker", "ps", "--quiet", "--filter", f"label=portcullis.unit={unit}")
+    if container:
+        return int(output("docker", "inspect", "--format", "{{.State.Pid}}", container) or 0)
+    return int(output("systemctl", "show", "-p", "MainPID", "--value", unit) or 0)
+
+
 def main() -> int:
     unit, count, config, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-    shown = subprocess.run(["systemctl", "show", "-p", "MainPID", "--value", unit], capture_output=True, text=True)
-    master = int(shown.stdout.strip() or 0)
+    master = main_pid(unit)
     if not master:
         print(f"{unit} does not run")
         return 1
     running = processes()
-    command = next((process.command for process in running if process.pid == master), b"")
+    known = {process.pid: process for process in running}
+    if master in known and known[master].name == INIT:
+        master = next((process.pid for process in running if process.parent == master), 0)
+    command = known[master].command if master in known else b""
     # gunicorn forks its workers, so they have the master's own command line; other children have not.
     workers = [process for process in running if process.parent == master and process.command == command]
     changed = config.stat().st_mtime

@@ -7,6 +7,7 @@ import json
 from deploys.components import ollama
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
+from deploys.lib.runtime import main_pid
 from tests.host.support import Server
 from tests.host.support_http import ask
 
@@ -47,7 +48,7 @@ def test_listens_only_where_planned(ollama_server: Server) -> None:
 
 def test_models_belong_to_it_alone(ollama_server: Server) -> None:
     assert ollama_server.out("stat -c '%a %U' /var/lib/ollama") == "750 ollama"
-    user = ollama_server.out("ps -o user= -p $(systemctl show -p MainPID --value ollama)")
+    user = ollama_server.out(f"ps -o user= -p $({main_pid('ollama.service')})")
     assert user == "ollama"
 
 

@@ -14,24 +14,34 @@ from tests.unit import site
 FOLDER = ROOT / "tests" / "golden"
 # The folder of a set of our own programs, which is named after its content.
 OWN = re.compile(r"(/usr/local/lib/portcullis/\w+)-[0-9a-f]{12}/")
-PAYLOAD = {path.read_bytes() for path in (ROOT / "payload").rglob("*.py")}
+# The tag of an image, by everything that goes into it.
+TAG = re.compile(r"(portcullis-\w+:)(?:[0-9a-f]{8}|([\w.]+))-[0-9a-f]{8}\b")
+PAYLOAD = {path.read_bytes() for path in (ROOT / "payload").rglob("*") if path.is_file()}
 
 
 def rendered(component: Component, here: Here) -> dict[str, str]:
     """Texts by golden file name, without files that are sent as they are."""
     return {
-        item.path.strip("/").replace("/", "__"): OWN.sub(r"\1-DIGEST/", item.text)
+        item.path.strip("/").replace("/", "__"): TAG.sub(r"\1\2-DIGEST", OWN.sub(r"\1-DIGEST/", item.text))
         for item in component.files(here)
         if isinstance(item, ConfigFile) and item.text.encode() not in PAYLOAD
     }
 
 
 def expected(component: Component) -> dict[str, str]:
-    """What the golden folder should hold: each text of the single host, and `.split` where a spread-out one differs."""
+    """What the golden folder should hold: each text of the single host, and others where they differ.
+
+    `.split` is for a spread-out site, `.compose` for a host whose services run in containers.
+    """
     alone = rendered(component, site.single())
     spread = rendered(component, site.home(site.split(), component.name))
     assert set(alone) == set(spread)
-    return {**alone, **{f"{name}.split": text for name, text in spread.items() if text != alone[name]}}
+    contained = rendered(component, site.single(runtime="compose"))
+    return {
+        **alone,
+        **{f"{name}.split": text for name, text in spread.items() if text != alone[name]},
+        **{f"{name}.compose": text for name, text in contained.items() if text != alone.get(name)},
+    }
 
 
 def compare(folder: Path, wanted: dict[str, str], config: pytest.Config) -> None:

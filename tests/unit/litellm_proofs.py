@@ -156,6 +156,7 @@ NOT_SHOWN: Mapping[type[Settings], Mapping[str, str]] = {
         "allow_requests_on_db_unavailable_acknowledged": "Portcullis asks for it, and LiteLLM is not told",
         "proxy_read_timeout": "what a proxy in front is told; nothing of the gateway reads it",
         "probe_timeout_seconds": "our own program reads it, which tests/unit/test_litellm_probe.py runs",
+        "image": "no registry with LiteLLM's own image can be reached; tests/unit/test_images.py renders it",
         **{f"prisma_{kind}_engine{end}": _ENGINES for kind in ("query", "schema") for end in ("", "_sha256")},
     },
 }

@@ -14,6 +14,7 @@ from deploys.components.engine_files import DAEMON, DROP_IN, RELOADED
 from deploys.components.engine_install import DEBIAN, DOCKER
 from deploys.components.engine_settings import KEPT
 from deploys.lib.component import Here
+from deploys.lib.runtime import TOOL
 from deploys.lib.settings import SettingsError
 from tests.unit import golden, site
 
@@ -62,7 +63,8 @@ def changed(**data: object) -> set[str]:
 def test_a_reload_is_enough_for_what_the_engine_takes_up_while_it_runs(data: dict[str, object]) -> None:
     """A restart would end the units that are attached to containers."""
     assert changed(**data) == {DAEMON}
-    assert {item.path: item.effect for item in ENGINE.files(here())} == {DAEMON: "reload", DROP_IN: "restart"}
+    effects = {item.path: item.effect for item in ENGINE.files(here())}
+    assert effects == {DAEMON: "reload", DROP_IN: "restart", TOOL: "none"}
 
 
 @pytest.mark.parametrize(

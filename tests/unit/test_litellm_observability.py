@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from deploys.components.litellm import metrics as litellm_metrics
 from deploys.components.litellm import observability as litellm_observability
+from deploys.components.litellm.component import LITELLM
 from deploys.components.litellm.observability import (
     DEAD_ALERTS,
     VARIABLES,
@@ -21,9 +22,11 @@ from deploys.components.litellm.observability import (
     general_settings_part,
     litellm_settings_part,
 )
+from deploys.components.litellm.settings import LitellmSettings
 from deploys.lib.render import ROOT
 from deploys.lib.settings import SettingsError, settings_from
 from tests.unit import site
+from tests.unit.site import by_path, single
 
 SECRETS = {
     "SLACK": "https://hooks.example.org/services/T0/B0/secret-part",
@@ -142,8 +145,9 @@ def test_metrics_are_never_served_where_anyone_can_ask(address: str) -> None:
 
 
 def test_metrics_are_served_on_a_private_address_and_asked_for_there() -> None:
-    s = told(metrics_listen="10.0.0.5", metrics_port=9100)
-    unit = litellm_metrics.files(s)[1].text
+    here = single(litellm_metrics_listen="10.0.0.5", litellm_metrics_port=9100)
+    s = here.settings(LitellmSettings)
+    unit = by_path(LITELLM, here)["/etc/systemd/system/litellm-metrics.service"].text
     assert "/litellm-metrics.py 10.0.0.5 9100 /run/litellm/prometheus\n" in unit
     # Without it the next run would take the port for somebody else's.
     assert [(one.port, one.unit) for one in litellm_metrics.listeners(s)] == [(9100, "litellm-metrics.service")]

@@ -29,17 +29,17 @@ from deploys.components.litellm.probes import (
     schema,
     workers,
 )
-from deploys.components.litellm.reliability import stop_seconds
+from deploys.components.litellm.runtime import UNIT, install_image, service_files
 from deploys.components.litellm.settings import (
     BASE_MB,
     PAYLOAD,
     WORKER_MB,
     LitellmSettings,
     default_workers,
-    workers_on,
 )
-from deploys.lib.component import Component, ConfigFile, Effect, Here, Link, Listener, Probe, Provision
+from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe, Provision
 from deploys.lib.render import render
+from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
 
 # Index builds on a large spend log take long, and cut off they are repaired by hand: the unit's hour and a little.
@@ -55,12 +55,9 @@ def demand(s: LitellmSettings, machine: Machine, tenants: frozenset[str]) -> Dem
 
 def config_files(here: Here) -> list[ConfigFile]:
     s: LitellmSettings = here.settings(LitellmSettings)
-    share = here.member.plan.shares["litellm"]
-    common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT, "stop": stop_seconds(s)}
 
-    def unit(name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
-        text = render(f"litellm/{name}.j2", s, **common, **more)
-        return ConfigFile(f"/etc/systemd/system/{name}", text, effect=effect)
+    def unit(name: str, **more: object) -> ConfigFile:
+        return ConfigFile(f"/etc/systemd/system/{name}", render(f"litellm/{name}.j2", s, **more), effect="none")
 
     files = [
         ConfigFile(LAUNCH, (PAYLOAD / "launch.py").read_text(), mode="0755"),
@@ -78,14 +75,12 @@ def config_files(here: Here) -> list[ConfigFile]:
             secret=True,
         ),
         *redis_files(here),
-        unit("litellm.service", workers=workers_on(here.member), memory_mb=share),
-        unit("litellm-check.service", effect="none", folder=version_folder(here)),
-        unit("litellm-migrate.service", effect="none", folder=version_folder(here)),
+        *service_files(here),
     ]
     return [
         *files,
-        unit("litellm-recycle.service", effect="none"),
-        unit("litellm-recycle.timer", effect="none"),
+        unit("litellm-recycle.service"),
+        unit("litellm-recycle.timer"),
         ConfigFile(bootstrap.BOOTSTRAP, (PAYLOAD / "bootstrap.py").read_text(), mode="0755", effect="none"),
         *metrics.files(s),
         *probing.files(s, base_url(here), SELFTEST, modes(here), s.cache_mode != "off", environment(here)),
@@ -113,7 +108,10 @@ def provisions(here: Here) -> list[Provision]:
 
 
 def install_all(here: Here) -> None:
-    install(here)
+    if contained(here):
+        install_image(here)
+    else:
+        install(here)
     database.install_programs()
 
 
@@ -219,7 +217,7 @@ LITELLM = Component(
     before=database.before,
     files=config_files,
     links=links,
-    unit=lambda here: "litellm.service",
+    unit=lambda here: UNIT,
     extra_units=lambda here: units(here, wanted=True),
     stopped_units=lambda here: units(here, wanted=False),
     guard=guard,

@@ -27,6 +27,7 @@ from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here, Member, Probe
 from deploys.lib.programs import TOOLS, program_folder
 from deploys.lib.render import render
+from deploys.lib.runtime import contained
 from deploys.lib.tools import put_programs
 
 PROGRAMS = tuple(PAYLOAD / name for name in ("database.py", "going_back.py", "migrations.py", "stored.sql"))
@@ -192,7 +193,10 @@ def rehearse(here: Here) -> None:
         name: value for name, value in environment(here).items() if isinstance(value, str) or name == "DATABASE_URL"
     }
     secret = render("litellm/env.j2", s, environment=mine)
-    unit = render(f"litellm/{UNIT}.j2", s, environment=REHEARSAL, folder=folder, program=program())
+    # Where the installation is an image, its Python runs in a container, with the environment of whoever starts it.
+    unit = render(
+        f"litellm/{UNIT}.j2", s, environment=REHEARSAL, folder=folder, program=program(), contained=contained(here)
+    )
     operations.unless(
         name="litellm | What a rehearsal connects with",
         test=asked("rehearsed", folder, "/etc/litellm/.env"),

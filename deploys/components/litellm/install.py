@@ -56,17 +56,22 @@ def version_folder(here: Here) -> str:
     return f"{ROOT}/{s.version}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def install(here: Here) -> None:
-    s: LitellmSettings = here.settings(LitellmSettings)
-    folder = version_folder(here)
-    made = scripts(s, folder)
-    name = folder.rpartition("/")[2]
+def prepare() -> None:
+    """What the gateway needs of the host however it runs."""
     operations.packages(name="litellm | Packages", names=[*pyenv.PACKAGES, "openssl", "libatomic1"])
     operations.step(
         name="litellm | System user",
         key="litellm-user",
         script=system_user("litellm", "/var/lib/litellm") + "\ninstall -d -m 0755 /etc/litellm /opt/litellm",
     )
+
+
+def install(here: Here) -> None:
+    s: LitellmSettings = here.settings(LitellmSettings)
+    folder = version_folder(here)
+    made = scripts(s, folder)
+    name = folder.rpartition("/")[2]
+    prepare()
     operations.step(
         name="litellm | Python environment, from the hash-locked set",
         key=f"litellm-venv-{name}",

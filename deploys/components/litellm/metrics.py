@@ -6,7 +6,7 @@ from deploys.components.litellm.observability import ObservabilitySettings
 from deploys.lib.component import ConfigFile, Listener, Probe
 from deploys.lib.probes import listens_only, local_url
 from deploys.lib.programs import TOOLS
-from deploys.lib.render import ROOT, render
+from deploys.lib.render import ROOT
 
 PROGRAM = f"{TOOLS}/litellm-metrics.py"
 UNIT = "litellm-metrics.service"
@@ -14,16 +14,12 @@ SAMPLES = "/run/litellm/prometheus"
 
 
 def files(s: ObservabilitySettings) -> list[ConfigFile]:
-    """The program that serves the metrics, and its unit.
+    """The program that serves the metrics.
 
     LiteLLM's own (`--prometheus_metrics_port`) listens where the gateway does, without a key; it takes 208 MB against
     24 MB, holds up the start of the gateway by its own 4 s, and nobody starts it again when it has died.
     """
-    unit = render(f"litellm/{UNIT}.j2", s, program=PROGRAM, samples=SAMPLES)
-    return [
-        ConfigFile(PROGRAM, (ROOT / "payload" / "litellm" / "metrics.py").read_text(), mode="0755"),
-        ConfigFile(f"/etc/systemd/system/{UNIT}", unit),
-    ]
+    return [ConfigFile(PROGRAM, (ROOT / "payload" / "litellm" / "metrics.py").read_text(), mode="0755")]
 
 
 def units(s: ObservabilitySettings, wanted: bool) -> list[str]:

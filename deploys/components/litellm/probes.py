@@ -21,6 +21,7 @@ CONFIG = "/etc/litellm/config.yaml"
 ENVIRONMENT = "/etc/litellm/.env"
 LAUNCH = f"{TOOLS}/litellm-launch.py"
 WORKERS = f"{TOOLS}/litellm-workers.py"
+SITE = "lib/python3*/site-packages"
 
 
 def base_url(here: Here) -> str:
@@ -77,6 +78,18 @@ def redis_ping(here: Here) -> str:
     return patiently(ask, times=12, pause=2)
 
 
+def strays() -> str:
+    """A shell command that is true when no file but those of the virtual environment runs code in every Python."""
+    names = f"path.name for path in pathlib.Path(sys.prefix).glob('{SITE}/*')"
+    ask = f"import pathlib, sys; print(*({names} if path.name.endswith(('.pth', 'litellm'))), sep=chr(10))"
+    allowed = " ".join(f"-e {quote(name)}" for name in ALLOWED_PTH)
+    return (
+        # It has looked in the right place when it has seen LiteLLM itself.
+        f'found=$({ROOT}/current/venv/bin/python -c {quote(ask)}) && echo "$found" | grep -qx litellm && '
+        f'! echo "$found" | grep -v -x -e litellm {allowed}'
+    )
+
+
 def probes(here: Here) -> list[Probe]:
     s: LitellmSettings = here.settings(LitellmSettings)
     url = base_url(here)
@@ -109,12 +122,7 @@ def probes(here: Here) -> list[Probe]:
         *([Probe("has its Redis", redis_ping(here))] if s.cache_mode != "off" else []),
         *metrics.probes(s),
         *timers.probes(s),
-        Probe(
-            "has no stray .pth file",
-            f'found=$(ls {ROOT}/current/venv/lib/python3*/site-packages) && [ -n "$found" ] && '
-            "! printf '%s\\n' \"$found\" | grep '[.]pth$' | grep -v -x "
-            + " ".join(f"-e {quote(name)}" for name in ALLOWED_PTH),
-        ),
+        Probe("has no stray .pth file", strays()),
         Probe(
             "keeps its secrets from others", f"[ \"$(stat -c '%a %U' {ENVIRONMENT})\" = '600 root' ] && echo 0600 root"
         ),

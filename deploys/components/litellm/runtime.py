@@ -1,0 +1,161 @@
+"""How the gateway runs, is checked and migrated: in our sandbox under systemd, or in containers of one image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploys import operations
+from deploys.components.engine import base_image
+from deploys.components.engine_images import build, stand_in
+from deploys.components.litellm import metrics
+from deploys.components.litellm.image import image
+from deploys.components.litellm.image import stand_in as standing
+from deploys.components.litellm.install import prepare, version_folder
+from deploys.components.litellm.probes import CONFIG, ENVIRONMENT, LAUNCH, base_url
+from deploys.components.litellm.reliability import stop_seconds
+from deploys.components.litellm.settings import LitellmSettings, workers_on
+from deploys.lib.component import ConfigFile, Effect, Here
+from deploys.lib.programs import TOOLS
+from deploys.lib.render import render
+from deploys.lib.runtime import Container, compose_file, contained, http_health, name_of, run, task_file, unit_file
+
+UNIT, CHECK_UNIT, MIGRATE_UNIT = "litellm.service", "litellm-check.service", "litellm-migrate.service"
+ABOUT = {
+    UNIT: "LiteLLM gateway",
+    CHECK_UNIT: "Check of the LiteLLM gateway's configuration",
+    MIGRATE_UNIT: "Migration of the LiteLLM gateway's database",
+    metrics.UNIT: "Prometheus metrics of the LiteLLM gateway",
+}
+# Above its share the gateway is slowed down, and from there on ended.
+HARD_FACTOR = 1.4
+
+
+def serve(here: Here) -> list[str]:
+    """The words after `launch.py` that start the gateway."""
+    s: LitellmSettings = here.settings(LitellmSettings)
+    words = ["serve", "--config", CONFIG, "--host", s.listen, "--port", str(s.port), "--run_gunicorn"]
+    words += ["--num_workers", str(workers_on(here.member))]
+    if s.recycle == "max_requests":
+        words += ["--max_requests_before_restart", str(s.max_requests)]
+        words += ["--max_requests_before_restart_jitter", str(s.max_requests // 10)]
+    return words
+
+
+def containers(here: Here) -> list[Container]:
+    s: LitellmSettings = here.settings(LitellmSettings)
+    folder, share = version_folder(here), here.member.plan.shares["litellm"]
+    python = f"{folder}/venv/bin/python"
+    common = Container(
+        service="litellm-check",
+        image=image(here, base_image(here)).tag,
+        command=(python, LAUNCH, "validate", CONFIG),
+        user="litellm",
+        reads=("/etc/litellm", TOOLS, "/etc/ssl/certs"),
+        writes=("/var/lib/litellm",),
+        env_files=(ENVIRONMENT,),
+        environment={"HOME": "/var/lib/litellm"},
+        memory_mb=1024,
+        by_hand=True,
+    )
+    migrate = replace(
+        common,
+        service="migrate",
+        command=(python, LAUNCH, "migrate", CONFIG),
+        # LiteLLM copies its migrations there and applies whatever it finds, what another version left included.
+        environment={**common.environment, "LITELLM_MIGRATION_DIR": "/tmp/migrations"},
+        after={name: "service_healthy" for name in ("postgres",) if here.member.has(name)},
+        by_hand=False,
+    )
+    gateway = replace(
+        common,
+        service="litellm",
+        command=(python, LAUNCH, *serve(here)),
+        unit=UNIT,
+        runtime=("/run/litellm", metrics.SAMPLES),
+        environment={
+            **common.environment,
+            "PROMETHEUS_MULTIPROC_DIR": metrics.SAMPLES,
+            "RUNTIME_DIRECTORY": "/run/litellm",
+            "GRACEFUL_SHUTDOWN_TIMEOUT": str(s.drain_timeout),
+        },
+        memory_mb=int(share * HARD_FACTOR),
+        soft_mb=share,
+        tasks=4096,
+        many_files=True,
+        # The image asks the health app; here the gateway itself is asked, because the app waits for it.
+        health=http_health(python, f"{base_url(here)}/health/liveliness", start=180),
+        after={
+            "migrate": "service_completed_successfully",
+            **{name: "service_healthy" for name in ("postgres", "redis") if here.member.has(name)},
+        },
+        stop_seconds=stop_seconds(s),
+        by_hand=False,
+        # Without the check a broken file would end the master on SIGHUP.
+        reload=(run("litellm-check"), f"/usr/bin/docker kill --signal HUP {name_of('litellm')}"),
+    )
+    told = replace(
+        common,
+        service="litellm-metrics",
+        command=(python, metrics.PROGRAM, s.metrics_listen, str(s.metrics_port), metrics.SAMPLES),
+        unit=metrics.UNIT,
+        reads=(TOOLS, "/run/litellm"),
+        writes=(),
+        runtime=("/run/litellm",),
+        remembers=True,
+        env_files=(),
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        memory_mb=256,
+        tasks=64,
+        one_cpu=True,
+        after={"litellm": "service_started"},
+        by_hand=False,
+    )
+    return [gateway, common, migrate, *([told] if s.metrics else [])]
+
+
+def service_files(here: Here) -> list[ConfigFile]:
+    """The units of the gateway, of its check, its migration and its metrics."""
+    s: LitellmSettings = here.settings(LitellmSettings)
+    if contained(here):
+        made = containers(here)
+        found = [
+            compose_file("litellm", made),
+            task_file(CHECK_UNIT, ABOUT[CHECK_UNIT], "litellm-check", "120"),
+            # Large tables get new indexes there; cut off, a migration has to be repaired by hand.
+            task_file(MIGRATE_UNIT, ABOUT[MIGRATE_UNIT], "migrate", "1h"),
+        ]
+        units = {one.unit: one for one in made if one.unit}
+        found.append(unit_file(units[UNIT], ABOUT[UNIT], ("postgresql.service", "redis-server.service")))
+        if metrics.UNIT in units:
+            # It stops with the gateway, and is started with it.
+            found.append(
+                unit_file(units[metrics.UNIT], ABOUT[metrics.UNIT], (UNIT,), (f"PartOf={UNIT}",), wanted_by=UNIT)
+            )
+        return found
+
+    def unit(name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
+        common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT}
+        return ConfigFile(
+            f"/etc/systemd/system/{name}", render(f"litellm/{name}.j2", s, **common, **more), effect=effect
+        )
+
+    share = here.member.plan.shares["litellm"]
+    return [
+        unit(UNIT, words=serve(here), memory_mb=share, hard_mb=int(share * HARD_FACTOR), stop=stop_seconds(s)),
+        unit(CHECK_UNIT, effect="none", folder=version_folder(here)),
+        unit(MIGRATE_UNIT, effect="none", folder=version_folder(here)),
+        unit(metrics.UNIT, program=metrics.PROGRAM, samples=metrics.SAMPLES),
+    ]
+
+
+def install_image(here: Here) -> None:
+    """The image, and in the version's folder what stands for it."""
+    prepare()
+    made = image(here, base_image(here))
+    operations.step(
+        name="litellm | Folder of the gateway's own",
+        key="litellm-state",
+        script="install -d -o litellm -g litellm -m 0750 /var/lib/litellm",
+    )
+    build("litellm", made)
+    stand_in("litellm", version_folder(here), standing(here, made.tag))

@@ -1,0 +1,42 @@
+"""How Ollama runs: the verified archive under a unit of ours, or a copy of it in a container."""
+
+from __future__ import annotations
+
+from deploys.components.engine import base_image
+from deploys.components.ollama_image import image
+from deploys.components.ollama_settings import OllamaSettings
+from deploys.lib.component import ConfigFile, Here
+from deploys.lib.render import render
+from deploys.lib.runtime import Container, compose_file, contained, http_health, unit_file
+
+UNIT = "ollama.service"
+ENVIRONMENT = "/etc/portcullis/ollama.env"
+
+
+def container(here: Here, folder: str, url: str) -> Container:
+    return Container(
+        service="ollama",
+        image=image(here, base_image(here)).tag,
+        command=(f"{folder}/bin/ollama", "serve"),
+        user="ollama",
+        unit=UNIT,
+        reads=("/etc/ssl/certs",),
+        writes=("/var/lib/ollama",),
+        # Of two files the later wins. The first is Debian's for everyone, with the proxy for pulls.
+        env_files=("/etc/environment", ENVIRONMENT),
+        memory_mb=here.member.plan.shares["ollama"],
+        tasks=4096,
+        many_files=True,
+        health=http_health("python3", f"{url}/api/version"),
+        stop_seconds=20,
+    )
+
+
+def service_files(here: Here, root: str, folder: str, url: str) -> list[ConfigFile]:
+    """The files of its unit: ``folder`` in ``root`` is its version, and ``url`` where it answers."""
+    s: OllamaSettings = here.settings(OllamaSettings)
+    if contained(here):
+        one = container(here, folder, url)
+        return [compose_file("ollama", [one]), unit_file(one, "Ollama, local models on the CPU")]
+    text = render("ollama/ollama.service.j2", s, root=root, memory_mb=here.member.plan.shares["ollama"])
+    return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]

@@ -128,6 +128,7 @@ class Sandbox:
             "PATH": f"{self.fake}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PORTCULLIS_STATE": str(self.state),
             "PORTCULLIS_UNITS": str(self.units),
+            "PORTCULLIS_PACKAGED_UNITS": str(self.root / "packaged"),
             "PORTCULLIS_TOOLS": str(self.root / "tools"),
             "PORTCULLIS_LOCK": str(self.root / "lock"),
             "FAKE": str(self.fake),

@@ -164,3 +164,19 @@ def test_every_timer_of_a_component_is_checked_before_it_is_enabled() -> None:
                 found += 1
                 assert [line for line in change.check if line.startswith("systemd-analyze") and item.path in line]
     assert found, "the gateway's are recycled by one"
+
+
+@pytest.mark.parametrize(("name", "packaged"), [("x.service", "x.service"), ("x@1-main.service", "x@.service")])
+def test_a_unit_of_a_package_is_gone_back_to_where_one_of_ours_stood_over_it(
+    tmp_path: Path, name: str, packaged: str
+) -> None:
+    box = Sandbox(tmp_path)
+    (tmp_path / "packaged").mkdir()
+    (tmp_path / "packaged" / packaged).write_text("the package's own\n")
+    first = box.change(box.file("main.conf", "one\n"), unit=name, ready=box.serves("one"))
+    assert box.run(first, "R0").code == 0
+    box.calls()
+    over = (box.file("main.conf", "dies\n"), box.file(name, "over it\n"))
+    done = box.run(box.change(*over, unit=name, ready=box.serves("dies")))
+    assert done.sentence.endswith(f"; the previous files were put back and {name} serves with them"), done.sentence
+    assert not (box.units / name).exists() and "one" in box.running()

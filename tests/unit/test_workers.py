@@ -117,3 +117,23 @@ def test_workers_older_than_the_configuration(unit: Unit) -> None:
 def test_the_unit_does_not_run(unit: Unit) -> None:
     unit.main_pid(0)
     assert unit.ask() == (1, "litellm.service does not run")
+
+
+def test_workers_in_a_container_are_those_of_the_program_behind_its_init(unit: Unit) -> None:
+    init = unit.folder / "docker-init"
+    init.symlink_to(sys.executable)
+    behind = "import subprocess, sys; subprocess.run([sys.argv[1], '-c', sys.argv[2]])"
+    command = [str(init), "-c", behind, sys.executable, MASTER]
+    docker = unit.folder / "docker"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [int(word) for word in process.stdout.readline().split()]
+        docker.write_text(f"#!/bin/sh\ncase $1 in ps) echo 0123abcd ;; inspect) echo {process.pid} ;; esac\n")
+        docker.chmod(0o755)
+        unit.finished(*workers)
+        said = unit.ask()
+        unit.finished(workers[0], began="1")
+        hung = unit.ask()
+        process.communicate("")
+    assert said == (0, "2 of 2 workers finished starting")
+    assert hung == (1, "1 of 2 workers finished starting, 1 have not")

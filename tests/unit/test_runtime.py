@@ -1,0 +1,141 @@
+"""Services in containers: what compose and systemd are told of them, and the program that makes them on a host."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploys.components import COMPONENTS
+from deploys.lib.render import ROOT
+from deploys.lib.runtime import FOLDER, Container, Health, compose_text, contained, is_of, main_pid, run, unit_file
+from tests.unit import site
+
+PROGRAM = ROOT / "payload" / "compose" / "compose"
+PLAIN = Container(service="one", image="portcullis-one:1-0123abcd", command=("/bin/one", "--flag"), user="one")
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+def service(one: Container) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(compose_text([one]))["services"][one.service]
+    return found
+
+
+def everything() -> dict[str, dict[str, Any]]:
+    """Every service of a host with every component."""
+    here = site.single(runtime="compose")
+    texts = [f.text for c in COMPONENTS for f in c.files(here) if f.path.startswith(f"{FOLDER}/")]
+    return {name: one for text in texts for name, one in yaml.safe_load(text)["services"].items()}
+
+
+def test_a_host_has_the_runtime_it_is_given() -> None:
+    assert not contained(site.single()) and contained(site.single(runtime="compose"))
+
+
+def test_every_service_is_closed_in() -> None:
+    for name, one in everything().items():
+        assert one["read_only"] and one["cap_drop"] == ["ALL"] and "cap_add" not in one, name
+        assert one["security_opt"] == ["no-new-privileges:true"] and "privileged" not in one, name
+        assert one["mem_limit"] and one["memswap_limit"] == one["mem_limit"] and one["pids_limit"] and one["cpus"], name
+        assert one["user"].startswith("${UID_") and "root" not in one["labels"]["portcullis.user"], name
+        assert one["logging"]["driver"] == "local" and one["logging"]["options"]["max-size"], name
+        assert one["restart"] == "no" and one["pull_policy"] == "never" and "ports" not in one, name
+        assert not [mount for mount in one["volumes"] if "docker" in mount["source"]], name
+        assert one.get("init") or name == "postgres", name
+
+
+def test_the_gateway_waits_for_its_migration_and_its_stores() -> None:
+    found = everything()
+    waits = {name: one["condition"] for name, one in found["litellm"]["depends_on"].items()}
+    healthy = {"postgres": "service_healthy", "redis": "service_healthy"}
+    assert waits == {"migrate": "service_completed_successfully", **healthy}
+    assert all(found[name]["healthcheck"]["test"][0] == "CMD" for name in healthy)
+
+
+def test_what_a_container_may_take_is_within_the_hosts_plan() -> None:
+    here = site.single(runtime="compose")
+    shares, limits = here.member.plan.shares, {name: int(one["mem_limit"][:-1]) for name, one in everything().items()}
+    assert limits["postgres"] == shares["postgres"] and limits["ollama"] == shares["ollama"]
+    assert limits["redis"] <= shares["redis"] + 1
+    assert shares["engine"] > 0 and "engine" not in {n for n, m in site.single().member.plan.shares.items() if m}
+
+
+def test_no_dollar_sign_is_a_variable_but_ours() -> None:
+    one = replace(PLAIN, command=("/bin/one", "$HOME"), environment={"A": "${B}"}, health=Health(("sh", "-c", "$x")))
+    made = service(one)
+    assert made["command"] == ["$$HOME"] and made["environment"] == {"A": "$${B}"}
+    assert made["healthcheck"]["test"] == ["CMD", "sh", "-c", "$$x"]
+
+
+def test_a_folder_is_mounted_once_and_only_where_it_is_there() -> None:
+    one = replace(PLAIN, reads=("/etc/one", "/run/two"), writes=("/var/lib/one",), runtime=("/run/two", "/run/one"))
+    mounts = {mount["target"]: mount.get("read_only", False) for mount in service(one)["volumes"]}
+    assert mounts == {"/etc/one": True, "/run/two": True, "/var/lib/one": False, "/run/one": False}
+    assert all(mount["bind"] == {"create_host_path": False} for mount in service(one)["volumes"])
+
+
+def test_a_unit_stops_its_container_before_systemd_loses_patience() -> None:
+    text = unit_file(replace(PLAIN, unit="one.service", stop_seconds=60, stop_signal="SIGINT"), "One").text
+    assert "TimeoutStopSec=75\n" in text and "KillSignal=SIGINT\n" in text
+    # With all rights: a file for the host's own service may say another user while the runtime changes.
+    assert "ExecStop=-+/usr/bin/docker stop portcullis-one\n" in text
+    assert "ExecStart=/usr/bin/docker start --attach portcullis-one\n" in text
+
+
+@pytest.mark.parametrize("text", [main_pid("a.service"), f"pid=1; {is_of('a.service')}", run("one", "a b")])
+def test_shell_text_parses(text: str) -> None:
+    assert subprocess.run(["sh", "-n", "-c", text]).returncode == 0
+
+
+def compose(folder: Path, *words: str, docker: str = "") -> subprocess.CompletedProcess[str]:
+    """The program, with a folder of the test's and a docker that writes down what it is asked."""
+    bin_ = folder / "bin"
+    bin_.mkdir(exist_ok=True)
+    (bin_ / "docker").write_text(docker or f'#!/bin/sh\necho "$*" >>{folder}/asked\n')
+    (bin_ / "docker").chmod(0o755)
+    environment = {**os.environ, "PORTCULLIS_COMPOSE": str(folder), "PATH": f"{bin_}:{os.environ['PATH']}"}
+    return subprocess.run([sys.executable, str(PROGRAM), *words], env=environment, capture_output=True, text=True)
+
+
+def test_the_program_writes_what_only_the_host_knows(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    (tmp_path / "b.yaml").write_text(compose_text([replace(PLAIN, user=ME, groups=(group,))]))
+    (tmp_path / "a.yaml").write_text("services: {}\n")
+    assert compose(tmp_path, "env").returncode == 0
+    said = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    assert said["COMPOSE_FILE"] == f"{tmp_path}/a.yaml:{tmp_path}/b.yaml"
+    assert said[f"UID_{ME}".replace("-", "_")] == str(os.getuid())
+    assert said[f"GROUP_{group}".replace("-", "_")] == str(os.getgid())
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert int(said["OPEN_FILES"]) == (65535 if hard == resource.RLIM_INFINITY else min(65535, hard))
+    assert int(said["CPUS"]) == os.cpu_count()
+
+
+def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)]))
+    assert compose(tmp_path, "create", "one").returncode == compose(tmp_path, "run", "one", "--x").returncode == 0
+    created, ran = (tmp_path / "asked").read_text().splitlines()
+    assert created.endswith("up --no-start --no-deps --no-build one")
+    assert ran.endswith("run --rm --no-deps --no-TTY one --x")
+
+
+def test_a_user_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user="nobody-has-this")]))
+    done = compose(tmp_path, "create", "one")
+    assert done.returncode == 1 and "there is no user or group 'nobody-has-this' on this host" in done.stderr
+    assert not (tmp_path / ".env").exists() and not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("up",), ("create",), ("create", "a", "b"), ("run",), ("env", "a")])
+def test_words_it_does_not_know_are_answered_with_its_help(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = compose(tmp_path, *words)
+    assert done.returncode == 2 and "compose create SERVICE" in done.stderr

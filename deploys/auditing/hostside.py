@@ -41,6 +41,10 @@ def run(*words: str, env: dict[str, str] | None = None) -> str:
         return ""
 
 
+# What stands before the program of a container, to reap its orphans.
+INITS = ("docker-init", "tini", "dumb-init", "catatonit")
+
+
 def processes(proc: str = "/proc") -> list[tuple[int, list[str]]]:
     """Processes that serve LiteLLM's gateway, as (pid, words), the oldest first."""
     found = []
@@ -51,6 +55,8 @@ def processes(proc: str = "/proc") -> list[tuple[int, list[str]]]:
         serves = named or (
             "litellm" in text and ("--config" in words or "run_server" in text or "proxy_server" in text)
         )
+        if words and os.path.basename(words[0]) in INITS:
+            continue  # its child has the same words
         if serves and not {"--validate_config", "--skip_server_startup", "validate", "migrate"} & set(words):
             found.append((int(os.path.basename(folder)), words))
     return sorted(found)
@@ -78,7 +84,13 @@ def told(name: str, value: str) -> str:
 
 
 def unit_of(pid: int, proc: str = "/proc") -> str:
-    found = re.findall(r"([\w@.:\\-]+\.service)", read(f"{proc}/{pid}/cgroup"))
+    """The unit that a process is of; for one in a container, the unit that the container's label names."""
+    groups = read(f"{proc}/{pid}/cgroup")
+    for container in re.findall(r"docker[-/]([0-9a-f]{64})", groups)[-1:]:
+        form = '{{index .Config.Labels "portcullis.unit"}}'
+        if said := run("docker", "inspect", "--format", form, container).strip():
+            return said
+    found = re.findall(r"([\w@.:\\-]+\.service)", groups)
     return found[-1] if found else ""
 
 

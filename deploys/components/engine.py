@@ -5,28 +5,33 @@ On other hosts it has nothing: what an earlier run declared there is taken away,
 
 from __future__ import annotations
 
-from deploys.components import engine_foreign, engine_install
+from deploys import operations
+from deploys.components import engine_foreign, engine_images, engine_install
 from deploys.components.base import authorities
 from deploys.components.engine_files import DAEMON, config_files
 from deploys.components.engine_settings import EngineSettings
 from deploys.lib.component import Component, ConfigFile, Here, Probe
-from deploys.lib.runtime import tool
+from deploys.lib.containers import LABEL
+from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
 
 UNIT = "docker.service"
-COMPOSE = "2.20"
+CONTAINED = ("postgres", "redis", "ollama", "litellm")
+# The first that knows which files of variables may be missing.
+COMPOSE = "2.24"
 # Debian's release -> Docker's official Python image, by the digest of its index of all architectures (September 2026).
 BASE_IMAGES = {
     "12": "python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b",
     "13": "python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285",
 }
-# Measured on Debian 13, Docker 26.1.5, with six containers: dockerd 100 MiB, containerd 47, and 7 MiB for what holds
-# each container (PSS); the rest is for a build.
-MEMORY_MB = 256
+# Measured on Debian 13, Docker 26.1.5, with six containers: dockerd 107 MiB, containerd 52, and 19 MiB for what holds
+# each container (PSS), its unit's client included: 273. The rest is for a build.
+MEMORY_MB = 320
 
 
 def is_wanted(here: Here) -> bool:
-    return here.member.host.runtime == "compose"
+    """Whether the host has services that run in containers; one that keeps backups has none."""
+    return contained(here) and any(here.member.has(name) for name in CONTAINED)
 
 
 def base_image(here: Here) -> str:
@@ -45,11 +50,23 @@ def install(here: Here) -> None:
         engine_install.install(here)
 
 
+def tidy(here: Here) -> None:
+    """Remove images that nothing needs; and, without containers, those that are left: their variables are secrets."""
+    if is_wanted(here):
+        engine_images.prune(here.member.host.backup_root)
+        return
+    left = f"docker ps --all --quiet --filter label={LABEL} --filter status=exited --filter status=created"
+    operations.unless(
+        name="engine | Containers that are left",
+        test=f'! command -v docker >/dev/null || [ -z "$({left} 2>/dev/null)" ]',
+        command=f"docker rm $({left}) >/dev/null",
+    )
+
+
 def files(here: Here) -> list[ConfigFile]:
     if not is_wanted(here):
         return []
-    wanted = config_files(here.settings(EngineSettings), [authority.text for authority in authorities(here)])
-    return [*wanted, tool()]
+    return config_files(here.settings(EngineSettings), [authority.text for authority in authorities(here)])
 
 
 def check(here: Here) -> list[str]:
@@ -71,10 +88,22 @@ def compose() -> str:
     )
 
 
+def attached() -> str:
+    """Shell text that is true when no unit is about to attach to its container, as all do after the engine's restart.
+
+    What comes next would find that such a service does not run, and start it again although it never stopped.
+    """
+    label = f'{{{{.Label "{LABEL}"}}}}'
+    return (
+        f"( for unit in $(docker ps --format '{label}'); do "
+        '[ "$(systemctl is-active "$unit")" != activating ] || { echo "$unit waits for Docker"; exit 1; }; done )'
+    )
+
+
 def ready(here: Here) -> str:
     if not is_wanted(here):
         return "true"
-    return f"docker info --format '{{{{.ServerVersion}}}}' 2>&1 || exit 1; {compose()}"
+    return f"docker info --format '{{{{.ServerVersion}}}}' 2>&1 || exit 1; {attached()} || exit 1; {compose()}"
 
 
 # Ports that a container publishes to others than this host, as `NAME ADDRESS:PORT` lines.
@@ -118,6 +147,7 @@ ENGINE = Component(
     runtimes=("compose",),
     install=install,
     files=files,
+    tidy=tidy,
     unit=lambda here: UNIT if is_wanted(here) else "",
     check=check,
     ready=ready,

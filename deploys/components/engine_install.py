@@ -5,6 +5,9 @@ from __future__ import annotations
 from deploys import operations
 from deploys.components.engine_settings import EngineSettings
 from deploys.lib.component import Here
+from deploys.lib.programs import TOOLS
+from deploys.lib.runtime import PROGRAM
+from deploys.lib.tools import put_programs
 
 DEBIAN = ["docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables"]
 DOCKER = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
@@ -41,6 +44,11 @@ def is_debians(here: Here) -> bool:
 
 
 def install(here: Here) -> None:
+    packages(here)
+    put_programs("engine | What makes and runs containers", TOOLS, [PROGRAM])
+
+
+def packages(here: Here) -> None:
     if is_debians(here):
         operations.packages(name="engine | Packages", names=DEBIAN)
         return
@@ -59,5 +67,5 @@ def install(here: Here) -> None:
 
 def problems(here: Here) -> list[str]:
     if is_debians(here) and here.member.release in TOO_OLD:
-        return ["engine_packages: Compose of Debian 12 is 1.29, and 2.20 is needed; use `docker`"]
+        return ["engine_packages: Compose of Debian 12 is 1.29, and 2.24 is needed; use `docker`"]
     return []

@@ -7,14 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from deploys.lib.patterns import URL, URL_NO_SLASH, worded
+from deploys.lib.patterns import IMAGE, URL, URL_NO_SLASH, worded
 from deploys.lib.settings import Settings
 
-IMAGE = worded(
-    r"^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*(:[A-Za-z0-9_.-]+)?@sha256:[0-9a-f]{64}$",
-    "an image with its digest, which is its name and then @sha256: and 64 digits, because what a tag alone names may "
-    "be another image tomorrow",
-)
 FINGERPRINT = worded(r"^[0-9A-F]{40}$", "a key's fingerprint: 40 digits, 0 to 9 and A to F, without spaces")
 REGISTRY = worded(
     r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[0-9]+)?$",

@@ -18,6 +18,7 @@ from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
 from deploys.components.redis_tls import HEALTH_AUTHORITY, authority
 from deploys.lib import pyenv
+from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.probes import local_url, patiently
 from deploys.lib.render import render
@@ -115,6 +116,13 @@ def check(here: Here) -> list[str]:
     return [health_runtime.check(here, python(), CODE, CONFIG)]
 
 
+def problems(here: Here) -> list[str]:
+    d, r = here.of("postgres")[0].settings["postgres"], here.of("redis")[0].settings["redis"]
+    assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
+    mine = {"postgres_health_password": d.health_password, "redis_health_password": r.health_password}
+    return unread_by_compose(mine) if contained(here) else []
+
+
 def ready(here: Here) -> str:
     """The app answers, and says that the gateway is ready: with its database, its Redis and a model."""
     return f"curl -sS --noproxy '*' --fail-with-body --max-time 5 {answer_url(here)}/health/readiness"
@@ -151,6 +159,7 @@ HEALTH = Component(
     check=check,
     ready=ready,
     ready_seconds=90,
+    problems=problems,
     probes=probes,
     listeners=lambda here: [Listener(here.settings(HealthSettings).port, ("python",), "health_port")],
     group="litellm",

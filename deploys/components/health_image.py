@@ -1,4 +1,4 @@
-"""The health app's image, and what stands on the host for its Python environment."""
+"""The health app's image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from deploys.lib import images, pyenv
 from deploys.lib.component import Here
 from deploys.lib.images import Image
 from deploys.lib.render import render
-from deploys.lib.shim import shim, shim_script
 
 
 def image(here: Here, base: str) -> Image:
@@ -30,10 +29,3 @@ def image(here: Here, base: str) -> Image:
         ("venv.sh", pyenv.venv_script(folder, pyenv.OF_THE_IMAGE)),
     )
     return Image("health", folder.rpartition("/")[2], dockerfile, files)
-
-
-def stand_in(tag: str) -> str:
-    """Shell text that makes the environment's folder on the host: a Python that is the image's, as nobody."""
-    folder = environment_folder()
-    program = shim(folder, ["/etc/portcullis"], ["PYTHONPATH"], user="65534:65534")
-    return shim_script(tag, folder, program, f"[ -f {folder}/venv/pyvenv.cfg ]")

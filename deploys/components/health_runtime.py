@@ -9,9 +9,10 @@ from deploys.components.engine import base_image
 from deploys.components.engine_images import build
 from deploys.components.health_image import image
 from deploys.lib.component import ConfigFile, Here
+from deploys.lib.containers import Container, compose_file, http_health
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
-from deploys.lib.runtime import Container, compose_file, contained, http_health, run, unit_file
+from deploys.lib.runtime import contained, run, unit_file
 
 UNIT = "portcullis-health.service"
 # Without containers systemd makes up a user for as long as it runs.
@@ -37,7 +38,9 @@ def container(here: Here, python: str, code: str, config: str, url: str) -> Cont
         one_cpu=True,
         # It must answer while the gateway takes all the processors it can get.
         cpu_shares=10240,
-        health=http_health(python, f"{url}/health/liveness", start=10),
+        protected=True,
+        # A gateway that is down is no fault of this app.
+        health=http_health(python, f"{url}/health/liveness", any_answer=True, start=10),
     )
 
 

@@ -6,8 +6,9 @@ from deploys.components.engine import base_image
 from deploys.components.ollama_image import image
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import ConfigFile, Here
+from deploys.lib.containers import EVERYONES, Container, compose_file, http_health
 from deploys.lib.render import render
-from deploys.lib.runtime import Container, compose_file, contained, http_health, unit_file
+from deploys.lib.runtime import contained, unit_file
 
 UNIT = "ollama.service"
 ENVIRONMENT = "/etc/portcullis/ollama.env"
@@ -22,11 +23,12 @@ def container(here: Here, folder: str, url: str) -> Container:
         unit=UNIT,
         reads=("/etc/ssl/certs",),
         writes=("/var/lib/ollama",),
-        # Of two files the later wins. The first is Debian's for everyone, with the proxy for pulls.
-        env_files=("/etc/environment", ENVIRONMENT),
+        # Of two files the later wins. The first has what Debian has for everyone, with the proxy for pulls.
+        env_files=(EVERYONES, ENVIRONMENT),
         memory_mb=here.member.plan.shares["ollama"],
         tasks=4096,
         many_files=True,
+        expendable=True,
         health=http_health("python3", f"{url}/api/version"),
         stop_seconds=20,
     )

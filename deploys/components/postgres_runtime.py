@@ -10,8 +10,9 @@ from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import ConfigFile, Here
+from deploys.lib.containers import Container, Health, compose_file
 from deploys.lib.render import render
-from deploys.lib.runtime import Container, Health, compose_file, contained, unit_file
+from deploys.lib.runtime import contained, unit_file
 
 # Debian's unit has the same: what is done to `postgresql` is done to its clusters.
 TOGETHER = ("PartOf=postgresql.service", "ReloadPropagatedFrom=postgresql.service", "Before=postgresql.service")
@@ -41,10 +42,13 @@ def container(here: Here, plan: Backups | None) -> Container:
         memory_mb=here.member.plan.shares["postgres"],
         tasks=1024,
         many_files=True,
+        awaited=True,
+        protected=True,
         health=Health((f"{programs}/pg_isready", "-q", "-h", "/run/postgresql", "-p", str(s.port)), start=120),
-        # Fast: whoever is connected is let go. The last of the log is archived meanwhile.
+        # Fast: whoever is connected is let go. The last of the log is archived meanwhile, and all memory written: the
+        # hour that Debian's unit has for it.
         stop_signal="SIGINT",
-        stop_seconds=300,
+        stop_seconds=3600,
         host_processes=True,
         reload=("/usr/bin/docker kill --signal HUP portcullis-postgres",),
     )

@@ -6,8 +6,9 @@ from deploys.components.engine import base_image
 from deploys.components.redis_image import image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib.component import ConfigFile, Here
+from deploys.lib.containers import Container, Health, compose_file
 from deploys.lib.render import render
-from deploys.lib.runtime import Container, Health, compose_file, contained, unit_file
+from deploys.lib.runtime import contained, unit_file
 
 UNIT = "redis-server.service"
 
@@ -27,7 +28,7 @@ def container(here: Here, memory_mb: int, address: str) -> Container:
         scratch=("/tmp", "/run/redis"),
         memory_mb=memory_mb,
         tasks=64,
-        one_cpu=True,
+        awaited=True,
         many_files=True,
         # Without a password it answers that it wants one: it lives, and nothing secret is needed to know.
         health=Health(("sh", "-c", f"{ask} 2>&1 | grep -q -e PONG -e NOAUTH"), start=30),

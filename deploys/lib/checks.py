@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import SecretStr, field_validator
@@ -65,3 +66,17 @@ def out_of_reach(key: str, addresses: list[str], clients: list[str]) -> list[str
             f"{key}: {', '.join(addresses)} can be reached from this host only, and {', '.join(clients)} must reach it"
         ]
     return []
+
+
+def unread_by_compose(values: Mapping[str, object]) -> list[str]:
+    """Which of ``values``, by what people call them, Compose would read otherwise than they are; none is shown.
+
+    In double quotes a shell and systemd drop the backslash before a backtick. Compose keeps it, and the service would
+    get another password than the one it is compared with.
+    """
+    return [
+        f"{name}: has a backtick, which Compose would hand on with a backslash before it; choose another value, or "
+        'runtime = "systemd"'
+        for name, value in values.items()
+        if "`" in (value.get_secret_value() if isinstance(value, SecretStr) else str(value))
+    ]

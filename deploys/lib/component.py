@@ -145,6 +145,7 @@ class Component:
     pure. ``install`` runs before any file is written, ``provision`` after the service is ready; both call idempotent
     operations only. ``guard`` is asked before any file is written, ``check`` after; where the new version of a managed
     file lies meanwhile, the shell function `new PATH` prints.
+    ``tidy`` calls operations when everything on the host serves, to remove what nothing needs any more.
     ``data`` is a shell command that says whether the data elsewhere serves the component, and ``store`` one that finds
     and restores copies of that data on the host that keeps it: going back asks both (payload/host/ledger_data.py).
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
@@ -175,6 +176,7 @@ class Component:
     ready_seconds: int = 60
     provisions: Callable[[Here], list[Provision]] = _nothing
     provision: Callable[[Here], None] = _no_operations
+    tidy: Callable[[Here], None] = _no_operations
     problems: Callable[[Here], list[str]] = _nothing
     refusals: Callable[[Here], list[Probe]] = _nothing
     listeners: Callable[[Here], list[Listener]] = _nothing

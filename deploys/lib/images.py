@@ -162,21 +162,39 @@ def build_script(image: Image) -> str:
         f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
         f'tee "$work/log" | {READABLE}\n'
         f'[ -e "$work/done" ] || {{ echo "building {image.tag} failed:"; {REASON}; exit 1; }}\n'
+        # What the build has kept for another time is larger than the image.
+        "docker builder prune --force >/dev/null 2>&1 || true\n"
         f"echo 'built {image.tag}'\n"
+    )
+
+
+OURS = "docker image ls --format '{{.Repository}}:{{.Tag}}' 'portcullis-*'"
+
+
+def _named(backup_root: str) -> str:
+    """Shell text that puts every image that is named into ``$named``; what a rollback starts, its bundle names."""
+    places = f"{COMPOSE} {quote(backup_root)}/*/components/*/f {STATE}/staged"
+    return f"named=$(grep -rhoaE 'portcullis-[a-z0-9-]+:[A-Za-z0-9_.-]+' {places} 2>/dev/null | sort -u)"
+
+
+def pruned(backup_root: str) -> str:
+    """A shell command that is true when ``prune_script`` has nothing to do."""
+    return (
+        f'{_named(backup_root)}; [ -n "$named" ] || exit 0; for image in $({OURS}); do '
+        'printf \'%s\\n\' "$named" | grep -qxF "$image" || '
+        '[ -n "$(docker ps -aq --filter ancestor="$image")" ] || exit 1; done'
     )
 
 
 def prune_script(backup_root: str) -> str:
     """Shell text that removes our images that no compose file, ledger entry or container has any more.
 
-    What a rollback starts is named in its bundle. Without a single name nothing is removed: it was not found, then.
+    Without a single name nothing is removed: it was not found, then.
     """
-    places = f"{COMPOSE} {quote(backup_root)}/*/components/*/f {STATE}/staged"
-    ours = "docker image ls --format '{{.Repository}}:{{.Tag}}' 'portcullis-*'"
     return (
-        f"named=$(grep -rhoaE 'portcullis-[a-z0-9-]+:[A-Za-z0-9_.-]+' {places} 2>/dev/null | sort -u)\n"
+        f"{_named(backup_root)}\n"
         'if [ -z "$named" ]; then echo "no image is named anywhere: none is removed"; else\n'
-        f"for image in $({ours}); do\n"
+        f"for image in $({OURS}); do\n"
         '    printf \'%s\\n\' "$named" | grep -qxF "$image" && continue\n'
         # Docker itself refuses what a container uses, running or not.
         '    docker image rm "$image" >/dev/null 2>&1 && echo "removed $image"\ndone\n'
@@ -184,7 +202,7 @@ def prune_script(backup_root: str) -> str:
         "docker image prune --force --filter label=portcullis.image >/dev/null\n"
         "docker builder prune --force >/dev/null\n"
         # What an image was made from stays as long as it does.
-        f"there=$({ours} | sed 's/^portcullis-\\([^:]*\\):.*-/\\1-/')\n"
+        f"there=$({OURS} | sed 's/^portcullis-\\([^:]*\\):.*-/\\1-/')\n"
         f"for folder in {FOLDER}/*; do\n"
         '    printf \'%s\\n\' "$there" | grep -qxF "${folder##*/}" || rm -rf "$folder"\ndone\nfi\n'
     )

@@ -34,8 +34,9 @@ IP = worded(r"^[0-9a-fA-F.:]+$", "an IP address, such as 10.0.0.5 or fd00::5")
 RELEASE = worded(r"^\d+\.\d+\.\d+$", "a release of three numbers, such as 1.2.3")
 SHA256 = worded(r"^[0-9a-f]{64}$", "a SHA-256 sum: 64 digits, 0 to 9 and a to f")
 IMAGE = worded(
-    r"^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$",
-    "an image by its digest: its name, @sha256: and 64 digits, 0 to 9 and a to f",
+    r"^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*(:[A-Za-z0-9_.-]+)?@sha256:[0-9a-f]{64}$",
+    "an image with its digest, which is its name and then @sha256: and 64 digits, because what a tag alone names may "
+    "be another image tomorrow",
 )
 # Empty when no run is named.
 RUN = worded(r"^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})?$", "a run's name, such as 20260131T235959Z-a1b2")

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from ledger_shown import secret_paths, secrets_in, shown, without_mark
 
 # Copies of configuration take less than one; the database's are elsewhere.
 ROOM_BYTES = 20 << 20
+COMPOSE = os.environ.get("PORTCULLIS_COMPOSE", "/etc/portcullis/compose")
 GUARD_LIB = Path(__file__).with_name("guard-lib")
 
 
@@ -108,6 +110,17 @@ def shell(command: str, stdin: str = "", seconds: int = 300, **more: str) -> tup
     return done.returncode == 0, ((done.stdout + done.stderr).strip().splitlines() or [""])[-1]
 
 
+def missing_images(bundle: Path) -> list[str]:
+    """Images of ours that a component's containers are made of, as far as this host no longer has them."""
+    texts = [
+        (bundle / "f" / str(number)).read_text()
+        for number, row in enumerate(rows(bundle), 1)
+        if row[0] == "file" and row[5].startswith(f"{COMPOSE}/")
+    ]
+    names = sorted(set(re.findall(r"^ +image: (portcullis-\S+)$", "".join(texts), re.MULTILINE)))
+    return [name for name in names if not shell(f"docker image inspect {name}")[0]]
+
+
 def obstacles(bundle: Path, other_data: bool) -> list[str]:
     """Why a component cannot be put back as it was: what it needs is gone, or its guard refuses.
 
@@ -122,6 +135,7 @@ def obstacles(bundle: Path, other_data: bool) -> list[str]:
                 pwd.getpwnam(user), grp.getgrnam(group), int(mode, 8)
             except KeyError:
                 found.append(f"{path} would belong to {user} {group}, and the host has no such user or group")
+    found += [f"its image {one} is gone; deploy that version instead" for one in missing_images(bundle)]
     if not found and (bundle / "guard.sh").stat().st_size:
         other = "yes" if other_data else ""
         passed, why = shell('. "$lib"; . "$staged/guard.sh"', lib=str(GUARD_LIB), staged=str(bundle), other_data=other)

@@ -13,6 +13,7 @@ from tests.plan.command import MARK, SECRETS, Ran
 from tests.unit.site import spellings
 
 Runs = Callable[[str], Ran]
+TIDY = "engine | Containers that are left"
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
     "engine": set(),
@@ -45,7 +46,10 @@ def test_a_plan_can_be_made_without_a_machine(ran: Runs) -> None:
 
 
 def test_components_come_one_after_another_and_the_summary_last(ran: Runs) -> None:
-    order = [name.partition(" |")[0] for name in names(ran("plan"))]
+    every = names(ran("plan"))
+    # What nothing needs any more goes when everything serves.
+    assert every[-2:] == [TIDY, "Summary"]
+    order = [name.partition(" |")[0] for name in every if name != TIDY]
     assert list(dict.fromkeys(order)) == [*(component.name for component in COMPONENTS), "Summary"]
     runs = [one for one, before in zip(order, ["", *order], strict=False) if one != before]
     assert len(runs) == len(COMPONENTS) + 1, "no component is worked on in two places"
@@ -54,7 +58,7 @@ def test_components_come_one_after_another_and_the_summary_last(ran: Runs) -> No
 def test_each_component_is_on_its_own_hosts_only(ran: Runs) -> None:
     for operation in ran("plan").plan:
         component = operation["name"].partition(" |")[0]
-        if operation["hosts_with_change"]:
+        if operation["hosts_with_change"] and operation["name"] != TIDY:
             # The database's host has a part in a gateway's change of version: it dumps first.
             where = HOSTS["postgres"] if operation["name"] in ON_THE_DATABASES_HOST else HOSTS[component]
             assert set(operation["hosts_with_change"]) == where, operation["name"]
@@ -79,16 +83,23 @@ def test_hosts_whose_services_run_in_containers_get_an_engine_before_anything_th
     assert where == {
         "engine | Begin": set(),
         "engine | Packages": HOSTS["base"],
+        "engine | What makes and runs containers, compose": HOSTS["base"],
         f"engine | {SWITCH}": HOSTS["base"],
         "engine | Ready": HOSTS["base"],
+        "engine | Images that nothing needs any more": HOSTS["base"],
     }
     order = names(done)
+    built = [name for name in order if " | Image portcullis-" in name]
+    assert len(built) == 5 and order.index(built[-1]) < order.index("postgres | Begin"), (
+        "all before anything is stopped"
+    )
+    assert order.index("health | Ready") < order.index("engine | Images that nothing needs any more")
     assert order.index("base | Ready") < order.index("engine | Begin")
     assert order.index("engine | Ready") < order.index("postgres | Begin")
 
 
 def test_other_hosts_get_nothing_of_an_engine(ran: Runs) -> None:
-    assert names(ran("plan"), "engine") == ["Begin", SWITCH, "Ready"]
+    assert names(ran("plan"), "engine") == ["Begin", SWITCH, "Ready", "Containers that are left"]
 
 
 def test_a_gateway_changes_after_the_dump_and_the_rehearsal_whatever_host_they_are_on(ran: Runs) -> None:
@@ -110,7 +121,7 @@ def test_one_component_alone_comes_with_the_base_it_needs(ran: Runs) -> None:
     worked_on = {
         operation["name"].partition(" |")[0]
         for operation in ran("one component").plan
-        if operation["hosts_with_change"]
+        if operation["hosts_with_change"] and operation["name"] != TIDY
     }
     assert worked_on == {"base", "redis"}
 

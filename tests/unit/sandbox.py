@@ -129,6 +129,7 @@ class Sandbox:
             "PORTCULLIS_STATE": str(self.state),
             "PORTCULLIS_UNITS": str(self.units),
             "PORTCULLIS_PACKAGED_UNITS": str(self.root / "packaged"),
+            "PORTCULLIS_COMPOSE": str(self.etc),
             "PORTCULLIS_TOOLS": str(self.root / "tools"),
             "PORTCULLIS_LOCK": str(self.root / "lock"),
             "FAKE": str(self.fake),

@@ -18,10 +18,10 @@ from deploys.lib.secrets import read_secret
 from deploys.lib.sizing import Machine
 from deploys.lib.survey import HostData, survey
 
-# Strong, all different, and with the characters that quoting gets wrong.
+# Strong, all different, and with the characters that quoting gets wrong; but for the one that containers refuse.
 SECRETS = {
     "LITELLM_MASTER_KEY": "sk-master0123456789abcdef0123456789ab",
-    "LITELLM_SALT_KEY": 'salt"0123456789$abcdef`01234\\56789ab',
+    "LITELLM_SALT_KEY": 'salt"0123456789$abcdef;01234\\56789ab',
     "POSTGRES_PASSWORD": "data/base p@ss'w$rd:0123",
     "POSTGRES_HEALTH_PASSWORD": 'health-"data"-0123456789',
     "REDIS_PASSWORD": "cache'pass $(word)-0123456",

@@ -189,3 +189,18 @@ def test_the_gateway_itself_says_what_it_serves_and_how_it_does(gateway: HTTPSer
         "statuses": {"metrics": 401},
     }
     assert hostside.asked("", "1", "", KEY) == {"served": None, "metrics": {}, "statuses": {"metrics": 0}}
+
+
+def test_a_gateway_in_a_container_is_told_from_its_init_and_has_its_unit(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["/sbin/docker-init", "--", "/opt/venv/bin/python", "/opt/venv/bin/litellm", "--config", "llm.yaml"]
+    proc(host, 3, words)
+    assert [pid for pid, _ in hostside.processes(str(host))] == [41, 42]
+    number = "0a" * 32
+    for group in (f"0::/system.slice/docker-{number}.scope\n", f"12:pids:/docker/{number}\n"):
+        (host / "41" / "cgroup").write_text(group)
+        monkeypatch.setattr(hostside, "run", lambda *asked, env=None: "litellm.service\n" if number in asked else "")
+        assert hostside.unit_of(41, str(host)) == "litellm.service"
+        monkeypatch.setattr(hostside, "run", lambda *asked, env=None: "")
+        assert hostside.unit_of(41, str(host)) == "", "somebody else's container has none"

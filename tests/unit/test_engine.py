@@ -64,7 +64,7 @@ def test_a_reload_is_enough_for_what_the_engine_takes_up_while_it_runs(data: dic
     """A restart would end the units that are attached to containers."""
     assert changed(**data) == {DAEMON}
     effects = {item.path: item.effect for item in ENGINE.files(here())}
-    assert effects == {DAEMON: "reload", DROP_IN: "restart", TOOL: "none"}
+    assert effects == {DAEMON: "reload", DROP_IN: "restart"}
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_whose_packages(
     release: str, data: dict[str, object], packages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = site.recorded(ENGINE, here(release, **data), monkeypatch)
-    assert calls[-1] == ("packages", {"name": "engine | Packages", "names": packages})
-    assert len(calls) == (1 if packages == DEBIAN else 3)
+    assert calls[-2] == ("packages", {"name": "engine | Packages", "names": packages})
+    assert calls[-1][1]["dest"] == TOOL and len(calls) == (2 if packages == DEBIAN else 4)
 
 
 def test_debian_12s_own_compose_is_too_old() -> None:
-    with pytest.raises(SettingsError, match=r"engine_packages: Compose of Debian 12 is 1\.29, and 2.20 is needed"):
+    with pytest.raises(SettingsError, match=r"engine_packages: Compose of Debian 12 is 1\.29, and 2.24 is needed"):
         here("12", engine_packages="debian")
 
 
@@ -183,9 +183,9 @@ def run(script: str, folder: Path, **programs: str) -> tuple[int, str]:
     ("says", "answer"),
     [
         ("echo 2.26.1-4", (0, "compose 2.26.1-4")),
-        ("echo v2.20.0", (0, "compose v2.20.0")),
-        ("echo 2.9.9", (1, "docker compose is 2.9.9, and 2.20 is needed")),
-        ("exit 1", (1, "docker compose is not there, and 2.20 is needed")),
+        ("echo v2.24.0", (0, "compose v2.24.0")),
+        ("echo 2.9.9", (1, "docker compose is 2.9.9, and 2.24 is needed")),
+        ("exit 1", (1, "docker compose is not there, and 2.24 is needed")),
     ],
 )
 def test_compose_must_be_new_enough(says: str, answer: tuple[int, str], tmp_path: Path) -> None:

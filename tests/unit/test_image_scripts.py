@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploys.lib.images import Image, build_script, present, prune_script
+from deploys.lib.images import Image, build_script, present, prune_script, pruned
 from deploys.lib.shim import shim, shim_script
 
 IMAGE = Image(
@@ -97,7 +97,8 @@ def test_a_build_writes_its_files_and_leaves_no_login_behind(host: Host) -> None
     folder = Path(f"{host.folder}{IMAGE.folder}")
     assert (folder / "more.txt").read_text() == "more $HOME\n" and (folder / "Dockerfile").read_text() == "FROM x\n"
     assert list((host.folder / "run" / "portcullis-build").iterdir()) == []
-    call = host.calls()[-1]
+    call, cleaned = host.calls()[-2:]
+    assert cleaned == "builder prune --force"
     assert call.startswith("buildx build --builder default --progress plain --load") and "--network host" in call
     assert "--build-arg VERSION=1.2-3 --label portcullis.host=on VERSION=1.2-3 --label portcullis.image=thing" in call
     assert f"--tag {IMAGE.tag} " in call
@@ -151,16 +152,20 @@ def test_images_that_nothing_names_go_with_what_they_were_made_from(host: Host) 
     host.answer("ls", f"{old}\n{kept}\n{served}\n")
     for name in ("a-00000001", "a-00000002", "b-00000003", "b-00000009"):
         Path(f"{host.folder}/opt/portcullis/images/{name}").mkdir(parents=True)
+    assert host.run(pruned(root)).returncode == 0
     assert "none is removed" in host.run(prune_script(root)).stdout and "image rm" not in "".join(host.calls())
     bundle, compose = Path(f"{host.folder}{root}/R1/components/a/f"), Path(f"{host.folder}/etc/portcullis/compose")
     bundle.mkdir(parents=True)
     compose.mkdir(parents=True)
     (bundle / "3").write_text(f'services:\n  a: {{image: "{kept}"}}\n')
     (compose / "b.yaml").write_text(f"    image: {served}\n")
+    assert host.run(pruned(root)).returncode == 1
     done = host.run(prune_script(root))
     assert done.returncode == 0 and done.stdout == f"removed {old}\n", done.stderr
     assert [call for call in host.calls() if call.startswith("image rm")] == [f"image rm {old}"]
-    # The engine here still lists what it removed; what no image has goes.
+    host.answer("ls", f"{kept}\n{served}\n")
+    assert host.run(pruned(root)).returncode == 0
+    # What no image has goes.
     assert not Path(f"{host.folder}/opt/portcullis/images/b-00000009").exists()
     assert Path(f"{host.folder}/opt/portcullis/images/a-00000002").is_dir()
 

@@ -205,3 +205,16 @@ def test_a_user_that_is_gone_is_named_before_anything_changes(box: LedgerBox) ->
     assert box.plan(ONE)["problems"] == [
         f"x: {box.units}/{UNIT} would belong to no-such-user {first[3]}, and the host has no such user or group"
     ]
+
+
+def test_an_image_that_is_gone_is_named_before_anything_changes(box: LedgerBox) -> None:
+    image = "portcullis-x:1-0123abcd"
+    made = box.file("x.yaml", f"services:\n  x:\n    image: {image}\n")
+    box.deploy(ONE, box.version(1, made))
+    box.deploy(TWO, box.version(2))
+    docker = box.fake / "bin" / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$*" = "image inspect {image}" ] && [ -e {box.root}/there ]\n')
+    docker.chmod(0o755)
+    assert box.plan(ONE)["problems"] == [f"x: its image {image} is gone; deploy that version instead"]
+    (box.root / "there").touch()
+    assert box.plan(ONE)["problems"] == []

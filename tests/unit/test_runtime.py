@@ -5,7 +5,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,13 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from deploys.components import COMPONENTS
-from deploys.lib.render import ROOT
-from deploys.lib.runtime import FOLDER, Container, Health, compose_text, contained, is_of, main_pid, run, unit_file
+from deploys.lib.checks import unread_by_compose
+from deploys.lib.containers import FOLDER, Container, Health, compose_text
+from deploys.lib.runtime import PROGRAM, contained, is_of, main_pid, run, unit_file
+from deploys.lib.settings import SettingsError
 from tests.unit import site
 
-PROGRAM = ROOT / "payload" / "compose" / "compose"
 PLAIN = Container(service="one", image="portcullis-one:1-0123abcd", command=("/bin/one", "--flag"), user="one")
 ME = pwd.getpwuid(os.getuid()).pw_name
 
@@ -47,7 +48,8 @@ def test_every_service_is_closed_in() -> None:
         assert one["security_opt"] == ["no-new-privileges:true"] and "privileged" not in one, name
         assert one["mem_limit"] and one["memswap_limit"] == one["mem_limit"] and one["pids_limit"] and one["cpus"], name
         assert one["user"].startswith("${UID_") and "root" not in one["labels"]["portcullis.user"], name
-        assert one["logging"]["driver"] == "local" and one["logging"]["options"]["max-size"], name
+        options = {"max-size": "${LOG_SIZE:?}", "max-file": "${LOG_FILES:?}"}
+        assert one["logging"] == {"driver": "local", "options": options}, name
         assert one["restart"] == "no" and one["pull_policy"] == "never" and "ports" not in one, name
         assert not [mount for mount in one["volumes"] if "docker" in mount["source"]], name
         assert one.get("init") or name == "postgres", name
@@ -102,7 +104,10 @@ def compose(folder: Path, *words: str, docker: str = "") -> subprocess.Completed
     bin_.mkdir(exist_ok=True)
     (bin_ / "docker").write_text(docker or f'#!/bin/sh\necho "$*" >>{folder}/asked\n')
     (bin_ / "docker").chmod(0o755)
-    environment = {**os.environ, "PORTCULLIS_COMPOSE": str(folder), "PATH": f"{bin_}:{os.environ['PATH']}"}
+    ours = {"COMPOSE": str(folder), "ENVIRONMENT": f"{folder}/environment", "PATIENCE": "3"}
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"} | {
+        f"PORTCULLIS_{name}": value for name, value in ours.items()
+    }
     return subprocess.run([sys.executable, str(PROGRAM), *words], env=environment, capture_output=True, text=True)
 
 
@@ -115,9 +120,22 @@ def test_the_program_writes_what_only_the_host_knows(tmp_path: Path) -> None:
     assert said["COMPOSE_FILE"] == f"{tmp_path}/a.yaml:{tmp_path}/b.yaml"
     assert said[f"UID_{ME}".replace("-", "_")] == str(os.getuid())
     assert said[f"GROUP_{group}".replace("-", "_")] == str(os.getgid())
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    assert int(said["OPEN_FILES"]) == (65535 if hard == resource.RLIM_INFINITY else min(65535, hard))
+    assert 1024 <= int(said["OPEN_FILES"]) <= 65535 and said["PROTECTED"] in ("0", "-500")
+    assert said["LOG_SIZE"].endswith("m") and int(said["LOG_FILES"]) > 1
     assert int(said["CPUS"]) == os.cpu_count()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.yaml", "b.yaml", "bin", ".env", "host.env"}
+
+
+def test_what_the_host_has_for_everyone_stops_no_service(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("services: {}\n")
+    assert compose(tmp_path, "env").returncode == 0
+    made = tmp_path / "host.env"
+    assert made.read_text() == "", "a host may have nothing"
+    lines = ['http_proxy=http://u:p$s"x@proxy:3128', 'A="b c"', "export Q='1'", "# no", "FOO BAR", 'X="open', "1=2"]
+    (tmp_path / "environment").write_text("\n".join(lines))
+    assert compose(tmp_path, "env").returncode == 0
+    assert made.read_text() == 'http_proxy="http://u:p\\$s\\"x@proxy:3128"\nA="b c"\nQ="1"\nX="\\"open"\n'
+    assert made.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: Path) -> None:
@@ -135,7 +153,74 @@ def test_a_user_that_is_missing_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / ".env").exists() and not (tmp_path / "asked").exists()
 
 
-@pytest.mark.parametrize("words", [(), ("up",), ("create",), ("create", "a", "b"), ("run",), ("env", "a")])
+def test_what_compose_would_read_otherwise_is_named_and_not_shown() -> None:
+    odd = "a$b\"c\\d'e #f\n"
+    assert unread_by_compose({"a": odd, "b": SecretStr(odd), "c": 1}) == []
+    (said,) = unread_by_compose({"redis_password": SecretStr("it`s"), "plain": "x"})
+    assert said.startswith("redis_password: has a backtick") and "it`s" not in said
+
+
+def test_a_secret_that_compose_would_change_is_refused_in_containers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(site.SECRETS, "LITELLM_SALT_KEY", "salt`0123456789abcdef0123456789ab")
+    monkeypatch.setitem(site.SECRETS, "REDIS_HEALTH_PASSWORD", "health`cache-0123456789")
+    site.single()
+    with pytest.raises(SettingsError) as refused:
+        site.single(runtime="compose")
+    litellm, health = refused.value.problems
+    assert "litellm: the variable LITELLM_SALT_KEY: has a backtick" in litellm
+    assert "redis_health_password: has a backtick" in health
+
+
+def test_an_image_of_the_gateway_without_containers_is_refused() -> None:
+    image = f"registry.example.org/litellm@sha256:{'0' * 64}"
+    with pytest.raises(SettingsError, match="litellm_image: an image needs containers"):
+        site.single(litellm_image=image)
+    site.single(litellm_image=image, runtime="compose")
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("up",), ("create",), ("create", "a", "b", "c"), ("wait",), ("run",), ("env", "a")]
+)
 def test_words_it_does_not_know_are_answered_with_its_help(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = compose(tmp_path, *words)
     assert done.returncode == 2 and "compose create SERVICE" in done.stderr
+
+
+STATES = """#!/bin/sh
+n=$(cat {0}/n 2>/dev/null || echo 0); echo $((n + 1)) >{0}/n
+set -- {1}
+[ "$n" -lt $# ] || n=$(($# - 1))
+shift "$n"; echo "$1" | tr _ ' '
+"""
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ("created_ running_starting running_healthy", 0),
+        ("running_", 0),
+        ("running_starting exited_unhealthy", 1),
+        ("exited_ running_starting running_healthy", 0),  # what it was before it was started
+    ],
+)
+def test_the_program_waits_until_a_container_answers_or_has_ended(tmp_path: Path, states: str, status: int) -> None:
+    assert compose(tmp_path, "wait", "one", docker=STATES.format(tmp_path, states)).returncode == status
+
+
+def test_the_program_waits_for_no_database_that_takes_its_time(tmp_path: Path) -> None:
+    done = compose(tmp_path, "wait", "one", docker="#!/bin/sh\necho running unhealthy\n")
+    assert done.returncode == 0 and "one does not answer yet" in done.stderr
+
+
+@pytest.mark.parametrize(("now", "left"), [("running_healthy", True), ("exited_", False)])
+def test_what_a_container_left_goes_before_it_starts_anew_and_not_while_it_runs(
+    tmp_path: Path, now: str, left: bool
+) -> None:
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)]))
+    folder = tmp_path / "run" / "workers"
+    folder.mkdir(parents=True)
+    (folder / "17").write_text("1")
+    assert (
+        compose(tmp_path, "create", "one", str(tmp_path / "run"), docker=STATES.format(tmp_path, now)).returncode == 0
+    )
+    assert (folder / "17").exists() is left and folder.is_dir()

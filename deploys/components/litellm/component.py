@@ -30,6 +30,7 @@ from deploys.components.litellm.probes import (
     workers,
 )
 from deploys.components.litellm.runtime import UNIT, install_image, service_files
+from deploys.components.litellm.runtime import problems as runtime_problems
 from deploys.components.litellm.settings import (
     BASE_MB,
     PAYLOAD,
@@ -184,7 +185,7 @@ def problems(here: Here) -> list[str]:
             names = ", ".join(member.name for member in here.of(need))
             found.append(f"the group {need!r} has more than one host ({names}); a gateway uses one")
     found += different_keys(here)
-    return list(dict.fromkeys(found)) or config_problems(here)
+    return list(dict.fromkeys(found)) or config_problems(here) or runtime_problems(here)
 
 
 def different_keys(here: Here) -> list[str]:

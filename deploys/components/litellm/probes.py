@@ -16,6 +16,7 @@ from deploys.lib.component import Here, Probe
 from deploys.lib.probes import local_url, patiently
 from deploys.lib.programs import TOOLS
 from deploys.lib.render import quote_env
+from deploys.lib.runtime import contained
 
 CONFIG = "/etc/litellm/config.yaml"
 ENVIRONMENT = "/etc/litellm/.env"
@@ -140,6 +141,16 @@ def probes(here: Here) -> list[Probe]:
     return found
 
 
+def engines(here: Here) -> str:
+    """A shell command that is true when Prisma's engines are there, in an image too, or can be had."""
+    folder = version_folder(here)
+    there = f"[ -x {folder}/prisma/query-engine ]"
+    if contained(here):
+        # What stands for the image's Python is there when the image was built.
+        there = f"[ -x {folder}/venv/bin/python ]"
+    return f"{there} || {{ {mirror_check(here.settings(LitellmSettings))}; }}"
+
+
 def refusals(here: Here) -> list[Probe]:
     """What would make the run fail half-way, asked before anything changes."""
     s: LitellmSettings = here.settings(LitellmSettings)
@@ -155,10 +166,6 @@ def refusals(here: Here) -> list[Probe]:
             "salt key than the one offered; with a new one every stored credential and model would be unreadable. "
             "Offer the old one; it is in /etc/litellm/.env on the host'; exit 1; }",
         ),
-        Probe(
-            "Prisma engines",
-            f"[ -x {version_folder(here)}/prisma/query-engine ] || {{ {mirror_check(s)}; }}",
-            seconds=60,
-        ),
+        *([] if s.image else [Probe("Prisma engines", engines(here), seconds=60)]),
         *database.refusals(here),
     ]

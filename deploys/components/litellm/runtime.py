@@ -8,16 +8,19 @@ from deploys import operations
 from deploys.components.engine import base_image
 from deploys.components.engine_images import build, stand_in
 from deploys.components.litellm import metrics
+from deploys.components.litellm.config import environment
 from deploys.components.litellm.image import image
 from deploys.components.litellm.image import stand_in as standing
 from deploys.components.litellm.install import prepare, version_folder
 from deploys.components.litellm.probes import CONFIG, ENVIRONMENT, LAUNCH, base_url
 from deploys.components.litellm.reliability import stop_seconds
 from deploys.components.litellm.settings import LitellmSettings, workers_on
+from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import ConfigFile, Effect, Here
+from deploys.lib.containers import Container, compose_file, http_health, name_of
 from deploys.lib.programs import TOOLS
 from deploys.lib.render import render
-from deploys.lib.runtime import Container, compose_file, contained, http_health, name_of, run, task_file, unit_file
+from deploys.lib.runtime import contained, run, task_file, unit_file
 
 UNIT, CHECK_UNIT, MIGRATE_UNIT = "litellm.service", "litellm-check.service", "litellm-migrate.service"
 ABOUT = {
@@ -82,6 +85,8 @@ def containers(here: Here) -> list[Container]:
         soft_mb=share,
         tasks=4096,
         many_files=True,
+        # Files that are sent to it lie there for as long as a request takes.
+        scratch_mb=512,
         # The image asks the health app; here the gateway itself is asked, because the app waits for it.
         health=http_health(python, f"{base_url(here)}/health/liveliness", start=180),
         after={
@@ -159,3 +164,15 @@ def install_image(here: Here) -> None:
     )
     build("litellm", made)
     stand_in("litellm", version_folder(here), standing(here, made.tag))
+
+
+def problems(here: Here) -> list[str]:
+    """What the runtime of this host cannot do of its settings."""
+    s: LitellmSettings = here.settings(LitellmSettings)
+    if contained(here):
+        return unread_by_compose({f"litellm: the variable {name}": value for name, value in environment(here).items()})
+    if s.image:
+        return [
+            'litellm_image: an image needs containers, which this host has not; remove it, or set runtime = "compose"'
+        ]
+    return []

@@ -15,6 +15,7 @@ from docker.errors import DockerException
 from deploys.lib.render import ROOT
 from tests.host import support_double, support_lab, support_state
 from tests.host.support import Server
+from tests.host.support_contained import chosen
 from tests.host.support_double import Double
 from tests.host.support_http import Gateway
 from tests.host.support_lab import Run, Running, hosts_of, run, until
@@ -35,6 +36,8 @@ ORDER = (
         "lock",
         "split",
         "tls",
+        "compose",
+        "switch",
         "interrupted",
         "killed",
         "store",
@@ -175,6 +178,22 @@ def pair() -> Iterator[Deployed]:
     """Everything on one host, and another for its backups."""
     for name in _lab("ht-pair", "pair", "trixie", "root"):
         yield _deployed(name)
+
+
+@pytest.fixture(scope="session")
+def contained() -> Iterator[Deployed]:
+    """Everything on one host, in containers: for modules all of whose runs have the runtime chosen."""
+    for name in _lab("ht-compose", "single", "trixie", "root"):
+        with chosen("compose"):
+            deployed = _deployed(name)
+        yield deployed
+
+
+@pytest.fixture(scope="module")
+def in_containers() -> Iterator[None]:
+    """Every run of the module is of hosts whose services run in containers; other modules' are as before."""
+    with chosen("compose"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ class Health:
     timeout: int = 5
     retries: int = 3
     start: int = 60
+    start_interval: int = 1
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _service(one: Container) -> dict[str, object]:
             "timeout": f"{one.health.timeout}s",
             "retries": one.health.retries,
             "start_period": f"{one.health.start}s",
-            "start_interval": "1s",
+            "start_interval": f"{one.health.start_interval}s",
         }
     else:
         made["healthcheck"] = {"disable": True}
@@ -182,4 +183,6 @@ def http_health(python: str, url: str, any_answer: bool = False, **more: int) ->
         "r.OpenerDirector(); o.add_handler(r.HTTPHandler())" if any_answer else "r.build_opener(r.ProxyHandler({}))"
     )
     ask = f"import urllib.request as r; o = {opener}; o.open({url!r}, timeout=4)"
-    return Health((python, "-c", ask), **more)
+    # Each time a Python starts, beside a service that has the processors to itself otherwise: seldom, and without what
+    # it would read first.
+    return Health((python, "-I", "-S", "-c", ask), interval=30, start_interval=5, **more)

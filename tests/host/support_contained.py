@@ -201,7 +201,10 @@ def health_said(server: Server) -> dict[str, Any]:
 
 
 def medians(server: Server) -> dict[str, float]:
-    """Seconds that half of the answers take at most: the gateway's own word, and a whole self-test."""
+    """Seconds that half of the answers take at most: the gateway's own word, and a whole self-test.
+
+    The best of three looks: a machine that is busy with something else is no slowness of a runtime.
+    """
     gateway = Gateway(server)
     asked: dict[str, tuple[str, str, Mapping[str, Any] | None]] = {
         "liveliness": ("/health/liveliness", gateway.master_key, None),
@@ -209,9 +212,9 @@ def medians(server: Server) -> dict[str, float]:
     }
     found = {}
     for name, one in asked.items():
-        answers = many(server, [one] * 60, 1)
-        assert {answer.status for answer in answers} == {200}, name
-        found[name] = sorted(answer.seconds for answer in answers[10:])[25]
+        looks = [many(server, [one] * 60, 1) for _ in range(3)]
+        assert {answer.status for answers in looks for answer in answers} == {200}, name
+        found[name] = min(sorted(answer.seconds for answer in answers[10:])[25] for answers in looks)
     return found
 
 

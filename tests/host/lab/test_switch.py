@@ -162,6 +162,7 @@ def test_both_runtimes_are_the_same_host_to_everybody(contained: Deployed) -> No
 
 
 def test_a_backup_is_made_and_the_database_goes_back_to_a_moment(contained: Deployed) -> None:
+    """Last: a restore writes pgBackRest's file without the line that says what made it, which would be a difference."""
     server = contained.server
     done = run(contained.name, BACKUP)
     assert done.status == 0, done.problem

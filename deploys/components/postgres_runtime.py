@@ -10,7 +10,7 @@ from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import ConfigFile, Here
-from deploys.lib.containers import Container, Health, compose_file
+from deploys.lib.containers import HARD_FACTOR, Container, Health, compose_file
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, unit_file
 
@@ -20,6 +20,7 @@ TOGETHER = ("PartOf=postgresql.service", "ReloadPropagatedFrom=postgresql.servic
 
 def container(here: Here, plan: Backups | None) -> Container:
     s: PostgresSettings = here.settings(PostgresSettings)
+    share = here.member.plan.shares["postgres"]
     folder, data = cluster(here), f"/var/lib/postgresql/{major(here)}/main"
     programs = f"/usr/lib/postgresql/{major(here)}/bin"
     return Container(
@@ -39,7 +40,8 @@ def container(here: Here, plan: Backups | None) -> Container:
             *((STATE,) if plan else ()),
             *((plan.s.path,) if plan and plan.kind == "local" else ()),
         ),
-        memory_mb=here.member.plan.shares["postgres"],
+        memory_mb=int(share * HARD_FACTOR),
+        soft_mb=share,
         tasks=1024,
         many_files=True,
         awaited=True,

@@ -6,7 +6,7 @@ from deploys.components.engine import base_image
 from deploys.components.redis_image import image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib.component import ConfigFile, Here
-from deploys.lib.containers import Container, Health, compose_file
+from deploys.lib.containers import HARD_FACTOR, Container, Health, compose_file
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, unit_file
 
@@ -26,7 +26,8 @@ def container(here: Here, memory_mb: int, address: str) -> Container:
         reads=("/etc/redis",),
         writes=("/var/lib/redis", "/var/log/redis"),
         scratch=("/tmp", "/run/redis"),
-        memory_mb=memory_mb,
+        memory_mb=int(memory_mb * HARD_FACTOR),
+        soft_mb=memory_mb,
         tasks=64,
         awaited=True,
         many_files=True,
@@ -37,7 +38,7 @@ def container(here: Here, memory_mb: int, address: str) -> Container:
 
 
 def service_files(here: Here, memory_mb: int, address: str) -> list[ConfigFile]:
-    """The files of its unit; ``memory_mb`` is all it may take, the copy for a snapshot included."""
+    """The files of its unit; ``memory_mb`` is its share, the copy for a snapshot included."""
     s: RedisSettings = here.settings(RedisSettings)
     if contained(here):
         one = container(here, memory_mb, address)

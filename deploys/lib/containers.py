@@ -16,6 +16,11 @@ EVERYONES = f"{FOLDER}/host.env"
 LABEL, USER_LABEL = "portcullis.unit", "portcullis.user"
 
 
+# A service is pressed back to its share of the host when others need the memory, and ended when it takes so much of it:
+# as the gateway's own unit has it. Pages of files count, and go first.
+HARD_FACTOR = 1.4
+
+
 @dataclass(frozen=True)
 class Health:
     """How Docker asks a container whether it works; others wait for the first good answer (seconds)."""

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from deploys.components import COMPONENTS
 from deploys.lib.checks import unread_by_compose
-from deploys.lib.containers import FOLDER, Container, Health, compose_text
+from deploys.lib.containers import FOLDER, HARD_FACTOR, Container, Health, compose_text
 from deploys.lib.runtime import PROGRAM, contained, is_of, main_pid, run, unit_file
 from deploys.lib.settings import SettingsError
 from tests.unit import site
@@ -66,8 +66,10 @@ def test_the_gateway_waits_for_its_migration_and_its_stores() -> None:
 def test_what_a_container_may_take_is_within_the_hosts_plan() -> None:
     here = site.single(runtime="compose")
     shares, limits = here.member.plan.shares, {name: int(one["mem_limit"][:-1]) for name, one in everything().items()}
-    assert limits["postgres"] == shares["postgres"] and limits["ollama"] == shares["ollama"]
-    assert limits["redis"] <= shares["redis"] + 1
+    pressed = {name: int(one["mem_reservation"][:-1]) for name, one in everything().items() if "mem_reservation" in one}
+    assert pressed["postgres"] == shares["postgres"] and pressed["litellm"] == shares["litellm"]
+    assert pressed["redis"] <= shares["redis"] + 1 and limits["ollama"] == shares["ollama"]
+    assert all(limits[name] == int(share * HARD_FACTOR) for name, share in pressed.items())
     assert shares["engine"] > 0 and "engine" not in {n for n, m in site.single().member.plan.shares.items() if m}
 
 

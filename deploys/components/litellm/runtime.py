@@ -17,7 +17,7 @@ from deploys.components.litellm.reliability import stop_seconds
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import ConfigFile, Effect, Here
-from deploys.lib.containers import Container, compose_file, http_health, name_of
+from deploys.lib.containers import HARD_FACTOR, Container, compose_file, http_health, name_of
 from deploys.lib.programs import TOOLS
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, run, task_file, unit_file
@@ -29,8 +29,6 @@ ABOUT = {
     MIGRATE_UNIT: "Migration of the LiteLLM gateway's database",
     metrics.UNIT: "Prometheus metrics of the LiteLLM gateway",
 }
-# Above its share the gateway is slowed down, and from there on ended.
-HARD_FACTOR = 1.4
 
 
 def serve(here: Here) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from cryptography import x509
 from pydantic import SecretStr
 
+from deploys import operations
 from deploys.components import backups_now, postgres_restore
 from deploys.components.backups import BACKUPS, NOT_UNDERSTOOD
 from deploys.components.backups_proof import TEXT, fits, sealed
-from deploys.components.backups_site import backups
+from deploys.components.backups_site import CONFIG, backups
 from deploys.components.litellm.encryption import opens
 from deploys.components.postgres import POSTGRES
-from deploys.lib import tls
+from deploys.lib import provenance, tls
 from deploys.lib.authority import issue
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.settings import SettingsError
@@ -192,3 +194,20 @@ def test_a_site_without_a_database_has_no_backups() -> None:
     lonely = site.host("bk", groups=("backup",), private_address="192.0.2.8")
     found = site.look(lonely, site.host("r", groups=("redis",), private_address="192.0.2.9"))
     assert backups(Here(found[0], found)) is None
+
+
+def test_what_reaches_the_backups_is_left_as_it_is_whatever_revision_has_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site.single(restore="latest", restore_over="replace")
+    monkeypatch.setattr(operations, "asked", lambda **_: None)
+    calls = site.recorded(POSTGRES, here, monkeypatch)
+    (test,) = [said["test"] for _, said in calls if said["name"] == "postgres | What reaches the backups"]
+    (config,) = [item for item in BACKUPS.files(here) if item.path == CONFIG]
+    there = tmp_path / "pgbackrest.conf"
+    ask = ["sh", "-c", test.replace(CONFIG, str(there))]
+    assert subprocess.run(ask, stderr=subprocess.DEVNULL).returncode == 1
+    there.write_text(provenance.stamped(config, f"{provenance.MARK}0123456789ab, input abc").text)
+    assert provenance.MARK in there.read_text() and subprocess.run(ask).returncode == 0
+    there.write_text(there.read_text() + "another=line\n")
+    assert subprocess.run(ask).returncode == 1

@@ -136,7 +136,8 @@ def _lab(name: str, topology: str, suite: str, user: str) -> Iterator[str]:
 
 def _deployed(name: str) -> Deployed:
     early = EARLY.pop(name, None)
-    first = (early or Running(name)).finish()
+    # Images are built beside other labs' tests, on the same processors.
+    first = (early or Running(name)).finish(1500)
     assert first.status == 0, first.problem
     support_lab.say("      deployed meanwhile" if early else f"      deployed in {first.seconds:.0f} s")
     return Deployed(name, first)

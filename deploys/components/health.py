@@ -7,7 +7,7 @@ from typing import Any
 
 from deploys import operations
 from deploys.components import health_runtime
-from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, environment_folder, python
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, environment_folder
 from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
 from deploys.components.litellm.probes import base_url as gateway_url
@@ -103,7 +103,7 @@ def config_files(here: Here) -> list[ConfigFile]:
         *([authority(r, HEALTH_AUTHORITY)] if r.tls else []),
         ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
         ConfigFile("/etc/portcullis/health.env", secrets, mode="0600", secret=True),
-        *health_runtime.service_files(here, FOLDER, python(), CODE, CONFIG, answer_url(here)),
+        *health_runtime.service_files(here, answer_url(here)),
     ]
 
 
@@ -113,7 +113,7 @@ def answer_url(here: Here) -> str:
 
 
 def check(here: Here) -> list[str]:
-    return [health_runtime.check(here, python(), CODE, CONFIG)]
+    return [health_runtime.check(here)]
 
 
 def problems(here: Here) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine import base_image
 from deploys.components.health_settings import CODE, CONFIG, PAYLOAD, HealthSettings, environment_folder
 from deploys.lib import images, pyenv
 from deploys.lib.component import Here
@@ -9,13 +10,13 @@ from deploys.lib.images import Image
 from deploys.lib.render import render
 
 
-def image(here: Here, base: str) -> Image:
+def image(here: Here) -> Image:
     """The environment only: the app's code is the host's, mounted, as its settings are."""
     folder = environment_folder()
     dockerfile = render(
         "health/Dockerfile.j2",
         here.settings(HealthSettings),
-        base=base,
+        base=base_image(here),
         host=images.HOST,
         apt=images.APT,
         folder=folder,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploys import operations
-from deploys.components.engine import base_image
 from deploys.components.engine_images import build
 from deploys.components.health_image import image
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import Container, compose_file, http_health
 from deploys.lib.probes import system_user
@@ -20,19 +20,19 @@ USER = "portcullis-health"
 CHECK = "health-check"
 
 
-def container(here: Here, python: str, code: str, config: str, url: str) -> Container:
+def container(here: Here, url: str) -> Container:
     return Container(
         service="health",
-        image=image(here, base_image(here)).tag,
-        command=(python, "-m", "portcullis_health", "--config", config),
+        image=image(here).tag,
+        command=(python(), "-m", "portcullis_health", "--config", CONFIG),
         user=USER,
         unit=UNIT,
-        reads=(code, "/etc/portcullis", "/etc/ssl/certs"),
+        reads=(CODE, "/etc/portcullis", "/etc/ssl/certs"),
         # A drained gateway stays drained when this app is restarted.
         runtime=("/run/portcullis-health",),
         remembers=True,
         env_files=("/etc/portcullis/health.env",),
-        environment={"PYTHONPATH": code, "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
+        environment={"PYTHONPATH": CODE, "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
         memory_mb=128,
         tasks=32,
         one_cpu=True,
@@ -40,14 +40,14 @@ def container(here: Here, python: str, code: str, config: str, url: str) -> Cont
         cpu_shares=10240,
         protected=True,
         # A gateway that is down is no fault of this app.
-        health=http_health(python, f"{url}/health/liveness", any_answer=True, start=10),
+        health=http_health(python(), f"{url}/health/liveness", any_answer=True, start=10),
     )
 
 
-def service_files(here: Here, folder: str, python: str, code: str, config: str, url: str) -> list[ConfigFile]:
-    """The files of its unit. ``folder`` has the environments and ``python`` is that of the one for this revision."""
+def service_files(here: Here, url: str) -> list[ConfigFile]:
+    """The files of its unit; ``url`` is where it answers."""
     if contained(here):
-        one = container(here, python, code, config, url)
+        one = container(here, url)
         check = replace(
             one, service=CHECK, command=(*one.command, "--check"), unit="", health=None, by_hand=True, runtime=()
         )
@@ -55,16 +55,16 @@ def service_files(here: Here, folder: str, python: str, code: str, config: str, 
             compose_file("health", [one, check]),
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
-    text = render("health/portcullis-health.service.j2", None, folder=folder, code=code, config=config)
+    text = render("health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG)
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]
 
 
-def check(here: Here, python: str, code: str, config: str) -> str:
+def check(here: Here) -> str:
     """A shell command that is true when the app can use its configuration."""
     if contained(here):
         return run(CHECK)
-    environment = f"PYTHONPATH={code} PYTHONDONTWRITEBYTECODE=1"
-    return f"runuser -u nobody -- env {environment} {python} -m portcullis_health --config {config} --check"
+    environment = f"PYTHONPATH={CODE} PYTHONDONTWRITEBYTECODE=1"
+    return f"runuser -u nobody -- env {environment} {python()} -m portcullis_health --config {CONFIG} --check"
 
 
 def install(here: Here) -> None:
@@ -74,4 +74,4 @@ def install(here: Here) -> None:
         script=system_user(USER, "/nonexistent"),
         unless=f"getent passwd {USER} >/dev/null",
     )
-    build("health", image(here, base_image(here)))
+    build("health", image(here))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 
 from deploys import operations
-from deploys.components.engine import base_image
 from deploys.components.engine_images import build
 from deploys.components.ollama_image import image
 from deploys.components.ollama_models import (
@@ -106,7 +105,7 @@ def install(here: Here) -> None:
         creates=f"{folder}/bin/ollama",
     )
     if contained(here):
-        build("ollama", image(here, base_image(here)))
+        build("ollama", image(here))
 
 
 def config_files(here: Here) -> list[ConfigFile]:
@@ -114,7 +113,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     environment = render(
         "ollama/ollama.env.j2", s, listen=f"{bracketed(listen(here))}:{s.port}", context_length=context_length(here)
     )
-    return [ConfigFile(ENVIRONMENT, environment), *service_files(here, ROOT, version_folder(here), base_url(here))]
+    return [ConfigFile(ENVIRONMENT, environment), *service_files(here, base_url(here))]
 
 
 def links(here: Here) -> list[Link]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from deploys.components.engine import base_image
 from deploys.components.ollama_image import image
-from deploys.components.ollama_settings import OllamaSettings
+from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import EVERYONES, Container, compose_file, http_health
 from deploys.lib.render import render
@@ -14,11 +13,11 @@ UNIT = "ollama.service"
 ENVIRONMENT = "/etc/portcullis/ollama.env"
 
 
-def container(here: Here, folder: str, url: str) -> Container:
+def container(here: Here, url: str) -> Container:
     return Container(
         service="ollama",
-        image=image(here, base_image(here)).tag,
-        command=(f"{folder}/bin/ollama", "serve"),
+        image=image(here).tag,
+        command=(f"{version_folder(here)}/bin/ollama", "serve"),
         user="ollama",
         unit=UNIT,
         reads=("/etc/ssl/certs",),
@@ -34,11 +33,11 @@ def container(here: Here, folder: str, url: str) -> Container:
     )
 
 
-def service_files(here: Here, root: str, folder: str, url: str) -> list[ConfigFile]:
-    """The files of its unit: ``folder`` in ``root`` is its version, and ``url`` where it answers."""
+def service_files(here: Here, url: str) -> list[ConfigFile]:
+    """The files of its unit; ``url`` is where it answers."""
     s: OllamaSettings = here.settings(OllamaSettings)
     if contained(here):
-        one = container(here, folder, url)
+        one = container(here, url)
         return [compose_file("ollama", [one]), unit_file(one, "Ollama, local models on the CPU")]
-    text = render("ollama/ollama.service.j2", s, root=root, memory_mb=here.member.plan.shares["ollama"])
+    text = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=here.member.plan.shares["ollama"])
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]

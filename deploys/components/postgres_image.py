@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine import base_image
 from deploys.components.postgres_install import major
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib import images
@@ -10,10 +11,12 @@ from deploys.lib.images import Image, package_version, user_ids
 from deploys.lib.render import render
 
 
-def image(here: Here, base: str) -> Image:
+def image(here: Here) -> Image:
     s: PostgresSettings = here.settings(PostgresSettings)
     number = major(here)
-    dockerfile = render("postgres/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT, major=number)
+    dockerfile = render(
+        "postgres/Dockerfile.j2", s, base=base_image(here), host=images.HOST, apt=images.APT, major=number
+    )
     return Image(
         "postgres",
         str(number),

@@ -7,7 +7,6 @@ checked like any other, and the gateways' part of the run migrates it where they
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import shlex
 import tarfile
@@ -22,7 +21,8 @@ from deploys.components.backups_site import CONFIG, LONG_SECONDS, Backups, backu
 from deploys.components.postgres_install import as_postgres, cluster_name, major
 from deploys.lib.component import ConfigFile, Here, Probe
 from deploys.lib.ledger import RUN_ID
-from deploys.lib.provenance import MARK
+from deploys.lib.provenance import UNMARKED
+from deploys.lib.transaction import digest
 
 OTHER_KEY = (
     "litellm_salt_key: the backup is of a database that was encrypted with another salt key than the one offered; "
@@ -36,10 +36,6 @@ UNPACK = (
     f"cd $t && for f in $(find . -type f ! -path .{CONFIG}) .{CONFIG}; do "
     'install -d "$(dirname /$f)" && mv -f $f /$f || exit 1; done'
 )
-
-
-def digest(item: ConfigFile) -> str:
-    return hashlib.sha256(item.text.encode()).hexdigest()
 
 
 def restored(here: Here) -> str:
@@ -73,8 +69,9 @@ def install(here: Here) -> None:
     # On a new host nothing is configured yet. The same text comes as part of `backups` again, and finds itself there.
     files = connection_files(plan, here)
     # Whatever revision has made it: written again without that line, it would differ from what the ledger has of it.
-    text = f"sed '/^{MARK}/d' 2>/dev/null"
-    same = " && ".join(f'[ "$({text} <{one.path} | sha256sum | cut -c 1-64)" = {digest(one)} ]' for one in files)
+    same = " && ".join(
+        f'[ "$({UNMARKED} 2>/dev/null <{one.path} | sha256sum | cut -c 1-64)" = {digest(one)} ]' for one in files
+    )
     operations.unless(
         name="postgres | What reaches the backups",
         test=f"{{ {same}; }}" if replace else f"{{ {same}; }} || {{ {kept}; }}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from deploys import operations
 from deploys.components.backups_site import STATE, Backups, backups
-from deploys.components.engine import base_image
 from deploys.components.engine_images import build
 from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
@@ -25,7 +24,7 @@ def container(here: Here, plan: Backups | None) -> Container:
     programs = f"/usr/lib/postgresql/{major(here)}/bin"
     return Container(
         service="postgres",
-        image=image(here, base_image(here)).tag,
+        image=image(here).tag,
         command=(f"{programs}/postgres", "-D", data, "-c", f"config_file={folder}/postgresql.conf"),
         user="postgres",
         # For the key of the certificate that Debian makes for the cluster.
@@ -72,7 +71,7 @@ def install(here: Here) -> None:
     """The image, where there is one: with pgBackRest, which PostgreSQL calls for every piece of its log."""
     if contained(here):
         operations.packages(name="postgres | What its image has as well", names=["pgbackrest"])
-        build("postgres", image(here, base_image(here)))
+        build("postgres", image(here))
         # Empty where nothing is backed up yet; Docker mounts no folder that is not there.
         operations.unless(
             name="postgres | Folder of pgBackRest's configuration",

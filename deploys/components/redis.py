@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from deploys import operations
 from deploys.components import redis_tls
-from deploys.components.engine import base_image
 from deploys.components.engine_images import build
 from deploys.components.redis_extra import extra_problems
 from deploys.components.redis_foreign import refusal
@@ -66,7 +65,7 @@ def install(here: Here) -> None:
         command="chown root:redis /etc/redis && chmod u=rwx,g=rx,o=,g-s /etc/redis",
     )
     if contained(here):
-        build("redis", image(here, base_image(here)))
+        build("redis", image(here))
 
 
 def config_files(here: Here) -> list[ConfigFile]:

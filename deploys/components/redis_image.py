@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine import base_image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib import images
 from deploys.lib.component import Here
@@ -9,8 +10,8 @@ from deploys.lib.images import Image, package_version, user_ids
 from deploys.lib.render import render
 
 
-def image(here: Here, base: str) -> Image:
+def image(here: Here) -> Image:
     s: RedisSettings = here.settings(RedisSettings)
-    dockerfile = render("redis/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT)
+    dockerfile = render("redis/Dockerfile.j2", s, base=base_image(here), host=images.HOST, apt=images.APT)
     arguments = (("REDIS_ID", user_ids("redis")), ("REDIS_SERVER", package_version("redis-server")))
     return Image("redis", f"debian{here.member.release}", dockerfile, arguments=arguments)

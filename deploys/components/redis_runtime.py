@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from deploys.components.engine import base_image
 from deploys.components.redis_image import image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib.component import ConfigFile, Here
@@ -18,7 +17,7 @@ def container(here: Here, memory_mb: int, address: str) -> Container:
     ask = f"redis-cli -h {address} -p {s.port} {'--tls --insecure ' if s.tls else ''}ping"
     return Container(
         service="redis",
-        image=image(here, base_image(here)).tag,
+        image=image(here).tag,
         # As Debian's unit has it, but that nobody waits for its word that it is ready.
         command=("redis-server", "/etc/redis/redis.conf", "--supervised", "no", "--daemonize", "no"),
         user="redis",

@@ -84,6 +84,10 @@ def line(site: Iterable[Member]) -> str:
     return f"{MARK}{revision()}, input {input_digest(site)}"
 
 
+# `body` for a shell: what it prints of a file is what is compared.
+UNMARKED = f'sed "/^{MARK}/d"'
+
+
 def body(text: str) -> str:
     """``text`` without the line that ``stamped`` puts in: what is compared."""
     return re.sub(f"^{re.escape(MARK)}.*\n?", "", text, flags=re.MULTILINE)

@@ -9,7 +9,7 @@ from deploys.lib.images import FOLDER_LABEL
 from deploys.lib.programs import TOOLS
 
 
-def shim(folder: str, mounts: Sequence[str] = (), environment: Sequence[str] = (), user: str = "0:0") -> str:
+def shim(folder: str, mounts: Sequence[str] = (), environment: Sequence[str] = ()) -> str:
     """The program `venv/bin/python` of ``folder``: runs the Python of the newest image that has this folder.
 
     A path among its arguments is there too, read-only; so are ``mounts``, and our programs. ``environment`` names the
@@ -30,7 +30,7 @@ for word; do
 done
 # shellcheck disable=SC2086 # options, of paths without spaces
 exec docker run --rm --init --interactive --pull never --network host --log-driver none --pids-limit 256 \\
-    --user {user} --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --workdir / \\
+    --user 0:0 --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --workdir / \\
     --env HOME=/tmp {passed} {there} $given --entrypoint {folder}/venv/bin/python "$image" "$@"
 """
 

@@ -12,7 +12,7 @@ from shlex import quote
 from deploys.lib import programs
 from deploys.lib.bundle import Change, members
 from deploys.lib.component import ConfigFile, Effect, Link
-from deploys.lib.provenance import MARK, body
+from deploys.lib.provenance import UNMARKED, body
 from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
@@ -88,7 +88,7 @@ def question(change: Change) -> str:
         'look() { if [ -L "$1" ]; then printf \'link\\t%s\\t%s\\t%s\\n\' "$1" "$(stat -c %.9Y "$1")" '
         '"$(readlink "$1")"; '
         'elif [ -f "$1" ]; then printf \'file\\t%s\\t%s\\t%s\\t%s\\t%s\\n\' "$1" "$(stat -c %.9Y "$1")" '
-        f'"$(sed "/^{MARK}/d" <"$1" | sha256sum | cut -c 1-64)" "$(stat -c %a "$1")" "$(stat -c \'%U %G\' "$1")"; '
+        f'"$({UNMARKED} <"$1" | sha256sum | cut -c 1-64)" "$(stat -c %a "$1")" "$(stat -c \'%U %G\' "$1")"; '
         "else printf 'absent\\t%s\\n' \"$1\"; fi; }"
     ]
     lines += [f"look {quote(path)}" for path in change.paths]

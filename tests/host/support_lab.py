@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deploys.components import health
+from deploys.lib import runtime
 from deploys.lib.render import ROOT
 from tests.host.support import PYINFRA, Server, debug_inventory, servers
 
@@ -143,7 +144,7 @@ def hosts_of(lab: str) -> tuple[Server, ...]:
 
 
 def main_pid(server: Server, unit: str) -> int:
-    return int(server.out(f"systemctl show -p MainPID --value {unit}"))
+    return int(server.out(runtime.main_pid(unit)))
 
 
 def until(look: Callable[[], object], seconds: float, what: str) -> float:

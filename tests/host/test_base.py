@@ -10,7 +10,7 @@ import pytest
 
 from deploys.components import base, postgres
 from deploys.lib.component import Component, ConfigFile
-from deploys.lib.provenance import MARK
+from deploys.lib.provenance import UNMARKED
 from tests.host.support import Server
 
 # Helpers of our services that talk to them over loopback, on ports the kernel chooses.
@@ -29,8 +29,9 @@ def test_no_package_is_half_installed(server: Server) -> None:
 def test_files_are_exactly_as_declared(server: Server, component: Component) -> None:
     declared = component.files(server.here)
     # Without the line that says which revision of the toolkit made the file: that may be an older one.
-    text = f"sed '/^{MARK}/d'"
-    script = "\n".join(f"stat -c '%a %U %G %F' {quote(f.path)}; {text} {quote(f.path)} | sha256sum" for f in declared)
+    script = "\n".join(
+        f"stat -c '%a %U %G %F' {quote(f.path)}; {UNMARKED} {quote(f.path)} | sha256sum" for f in declared
+    )
     lines = iter(server.out(script or "true").splitlines())
     wrong = []
     for file in declared:

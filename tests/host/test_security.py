@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploys.lib.component import Component
+from deploys.lib.containers import LABEL
 from deploys.lib.runtime import contained, main_pid
 from tests.host.support import Server, secret_values
 
@@ -139,7 +140,7 @@ def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
 
 def _containers(server: Server, component: Component) -> list[dict[str, Any]]:
     units = [component.unit_on(server.here), *component.extra_units(server.here)]
-    filters = " ".join(f"docker ps -q --filter label=portcullis.unit={unit};" for unit in units)
+    filters = " ".join(f"docker ps -q --filter label={LABEL}={unit};" for unit in units)
     found: list[dict[str, Any]] = json.loads(server.out(f"docker inspect $({filters})"))
     assert found
     return found

@@ -30,7 +30,9 @@ EACH = pytest.mark.parametrize("name", NAMES)
 
 def image(name: str, **data: object) -> Image:
     here: Here = site.single(
-        **data, **({"litellm_image": PUBLISHED, "runtime": "compose"} if name == "published" else {})
+        engine_base_image=BASE,
+        **data,
+        **({"litellm_image": PUBLISHED, "runtime": "compose"} if name == "published" else {}),
     )
     makers = {
         "redis": redis_image.image,
@@ -38,7 +40,7 @@ def image(name: str, **data: object) -> Image:
         "ollama": ollama_image.image,
         "health": health_image.image,
     }
-    return makers.get(name, litellm_image.image)(here, BASE)
+    return makers.get(name, litellm_image.image)(here)
 
 
 def lint(program: str, text: str, *options: str) -> str:

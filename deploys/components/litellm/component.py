@@ -29,7 +29,7 @@ from deploys.components.litellm.probes import (
     schema,
     workers,
 )
-from deploys.components.litellm.runtime import UNIT, install_image, service_files
+from deploys.components.litellm.runtime import UNIT, install_image, service_files, unit
 from deploys.components.litellm.runtime import problems as runtime_problems
 from deploys.components.litellm.settings import (
     BASE_MB,
@@ -57,9 +57,6 @@ def demand(s: LitellmSettings, machine: Machine, tenants: frozenset[str]) -> Dem
 def config_files(here: Here) -> list[ConfigFile]:
     s: LitellmSettings = here.settings(LitellmSettings)
 
-    def unit(name: str, **more: object) -> ConfigFile:
-        return ConfigFile(f"/etc/systemd/system/{name}", render(f"litellm/{name}.j2", s, **more), effect="none")
-
     files = [
         ConfigFile(LAUNCH, (PAYLOAD / "launch.py").read_text(), mode="0755"),
         ConfigFile(WORKERS, (PAYLOAD / "workers.py").read_text(), mode="0755", effect="none"),
@@ -80,8 +77,8 @@ def config_files(here: Here) -> list[ConfigFile]:
     ]
     return [
         *files,
-        unit("litellm-recycle.service"),
-        unit("litellm-recycle.timer"),
+        unit(s, "litellm-recycle.service", effect="none"),
+        unit(s, "litellm-recycle.timer", effect="none"),
         ConfigFile(bootstrap.BOOTSTRAP, (PAYLOAD / "bootstrap.py").read_text(), mode="0755", effect="none"),
         *metrics.files(s),
         *probing.files(s, base_url(here), SELFTEST, modes(here), s.cache_mode != "off", environment(here)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine import base_image
 from deploys.components.litellm.install import requirements, scripts, version_folder
 from deploys.components.litellm.probes import CONFIG, LAUNCH
 from deploys.components.litellm.settings import LitellmSettings
@@ -18,8 +19,8 @@ MIGRATIONS = "venv/lib/python3*/site-packages/litellm_proxy_extras/migrations"
 WHOLE = "[ -f {0}/venv/pyvenv.cfg ] && [ -d {0}/prisma/cache ] && [ ! -e {0}/prisma/cli ]"
 
 
-def image(here: Here, base: str) -> Image:
-    """The image of this host's gateway: from ``base``, or from the one that LiteLLM's maintainers publish."""
+def image(here: Here) -> Image:
+    """The image of this host's gateway: from the base image, or from the one that LiteLLM's maintainers publish."""
     s: LitellmSettings = here.settings(LitellmSettings)
     folder = version_folder(here)
     common = {
@@ -38,7 +39,15 @@ def image(here: Here, base: str) -> Image:
     return Image(
         "litellm",
         s.version,
-        render("litellm/Dockerfile.j2", s, base=base, host=images.HOST, apt=images.APT, packages=PACKAGES, **common),
+        render(
+            "litellm/Dockerfile.j2",
+            s,
+            base=base_image(here),
+            host=images.HOST,
+            apt=images.APT,
+            packages=PACKAGES,
+            **common,
+        ),
         (("requirements.txt", requirements(s)), *((f"{name}.sh", text) for name, text in made.items())),
         arguments=(user, *((name, package_version(package)) for name, package in PACKAGES)),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploys import operations
-from deploys.components.engine import base_image
 from deploys.components.engine_images import build, stand_in
 from deploys.components.litellm import metrics
 from deploys.components.litellm.config import environment
@@ -48,7 +47,7 @@ def containers(here: Here) -> list[Container]:
     python = f"{folder}/venv/bin/python"
     common = Container(
         service="litellm-check",
-        image=image(here, base_image(here)).tag,
+        image=image(here).tag,
         command=(python, LAUNCH, "validate", CONFIG),
         user="litellm",
         reads=("/etc/litellm", TOOLS, "/etc/ssl/certs"),
@@ -116,6 +115,12 @@ def containers(here: Here) -> list[Container]:
     return [gateway, common, migrate, *([told] if s.metrics else [])]
 
 
+def unit(s: LitellmSettings, name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
+    """A unit of the gateway's from its template."""
+    text = render(f"litellm/{name}.j2", s, launch=LAUNCH, config=CONFIG, environment=ENVIRONMENT, **more)
+    return ConfigFile(f"/etc/systemd/system/{name}", text, effect=effect)
+
+
 def service_files(here: Here) -> list[ConfigFile]:
     """The units of the gateway, of its check, its migration and its metrics."""
     s: LitellmSettings = here.settings(LitellmSettings)
@@ -136,25 +141,19 @@ def service_files(here: Here) -> list[ConfigFile]:
             )
         return found
 
-    def unit(name: str, effect: Effect = "restart", **more: object) -> ConfigFile:
-        common = {"launch": LAUNCH, "config": CONFIG, "environment": ENVIRONMENT}
-        return ConfigFile(
-            f"/etc/systemd/system/{name}", render(f"litellm/{name}.j2", s, **common, **more), effect=effect
-        )
-
     share = here.member.plan.shares["litellm"]
     return [
-        unit(UNIT, words=serve(here), memory_mb=share, hard_mb=int(share * HARD_FACTOR), stop=stop_seconds(s)),
-        unit(CHECK_UNIT, effect="none", folder=version_folder(here)),
-        unit(MIGRATE_UNIT, effect="none", folder=version_folder(here)),
-        unit(metrics.UNIT, program=metrics.PROGRAM, samples=metrics.SAMPLES),
+        unit(s, UNIT, words=serve(here), memory_mb=share, hard_mb=int(share * HARD_FACTOR), stop=stop_seconds(s)),
+        unit(s, CHECK_UNIT, effect="none", folder=version_folder(here)),
+        unit(s, MIGRATE_UNIT, effect="none", folder=version_folder(here)),
+        unit(s, metrics.UNIT, program=metrics.PROGRAM, samples=metrics.SAMPLES),
     ]
 
 
 def install_image(here: Here) -> None:
     """The image, and in the version's folder what stands for it."""
     prepare()
-    made = image(here, base_image(here))
+    made = image(here)
     operations.step(
         name="litellm | Folder of the gateway's own",
         key="litellm-state",

@@ -18,6 +18,7 @@ from ledger_shown import secret_paths, secrets_in, shown, without_mark
 # Copies of configuration take less than one; the database's are elsewhere.
 ROOM_BYTES = 20 << 20
 COMPOSE = os.environ.get("PORTCULLIS_COMPOSE", "/etc/portcullis/compose")
+PACKAGED = Path(os.environ.get("PORTCULLIS_PACKAGED_UNITS", "/usr/lib/systemd/system"))
 GUARD_LIB = Path(__file__).with_name("guard-lib")
 
 
@@ -87,10 +88,11 @@ def stopped(bundle: Path) -> str:
 
 
 def not_ours(bundle: Path) -> bool:
-    """Whether some of a component's files belong to a Debian package, whose service would be left without them."""
+    """Whether a component's service, or some of its files, are a Debian package's, which would be left without them."""
     paths = [row[5] for row in rows(bundle)]
     packaged = any(subprocess.run(["dpkg-query", "-S", path], capture_output=True).returncode == 0 for path in paths)
-    return packaged or any(path.startswith("/etc/postgresql/") for path in paths)
+    own = any((PACKAGED / unit).exists() for unit in units_of(bundle, "unit"))
+    return packaged or own or any(path.startswith("/etc/postgresql/") for path in paths)
 
 
 def untold(bundle: Path) -> list[str]:
@@ -146,7 +148,7 @@ def obstacles(bundle: Path, other_data: bool) -> list[str]:
 def plan(root: Path, run: str, only: list[str], quick: bool = False, data: str = "") -> Entry:
     """What going back to ``run`` would change, by component. Nothing secret is in it.
 
-    A component that came with a later run and has files of a Debian package's service stays, data and all.
+    A component that came with a later run and is, or has files of, a Debian package's service stays, data and all.
     Of components in ``only`` that this host does not have, which others of the site may, there is nothing to change.
     ``quick`` looks at files alone: services are not asked what they know, nor guards whether they refuse. The component
     ``data`` gets a copy of its data back first, so it is worked on whatever its files are.

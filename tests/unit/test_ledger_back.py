@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -218,3 +219,18 @@ def test_an_image_that_is_gone_is_named_before_anything_changes(box: LedgerBox) 
     assert box.plan(ONE)["problems"] == [f"x: its image {image} is gone; deploy that version instead"]
     (box.root / "there").touch()
     assert box.plan(ONE)["problems"] == []
+
+
+def test_what_came_later_and_is_a_packages_service_stays(box: LedgerBox) -> None:
+    """Such as the engine: services that were in containers are to be stopped by it when the way back comes to them."""
+    box.deploy(ONE, box.version(1))
+    later = dataclasses.replace(box.change(box.file("y.conf", "y\n"), unit="y.service"), component="y")
+    (box.fake / "active.y.service").write_text("active\n")
+    box.deploy(TWO, box.version(2), later)
+    assert [part["component"] for part in box.plan(ONE)["components"]] == ["x", "y"]
+    (box.root / "packaged").mkdir()
+    (box.root / "packaged" / "y.service").touch()
+    plan = box.plan(ONE)
+    assert [part["component"] for part in plan["components"]] == ["x"] and plan["stays"] == ["y"]
+    went = box.go_back(ONE, THREE)
+    assert went["x"].code == 0 and "y" not in went and (box.fake / "active.y.service").read_text() == "active\n"

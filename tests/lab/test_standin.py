@@ -9,12 +9,11 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import zstandard
 from tests.lab import cache
 from tests.lab.artefacts import ollama, tree
 from tests.lab.artefacts.tiny_model import SENTENCE
+from tests.local_server import serving
 
 FOLDER = cache.find("artefacts", tree.key())
 pytestmark = pytest.mark.skipif(
@@ -95,10 +95,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(FOLDER))) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(partial(Quiet, directory=str(FOLDER))) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

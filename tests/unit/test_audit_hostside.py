@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from deploys.auditing import hostside
 from deploys.auditing.facts import Deployment, program
 from deploys.auditing.live import subject_from
+from tests.local_server import serving
 
 KEY = "sk-Zq8Lm3Xc7Vb2Nk9Jh4Gf6Td1"
 PASSWORD = "Wm4Kx9Tz2Pq7"
@@ -159,7 +160,9 @@ def test_redis_is_asked_for_its_policy() -> None:
 
 
 @pytest.fixture
-def gateway() -> Iterator[HTTPServer]:
+def gateway() -> Iterator[str]:
+    """The port of one that answers its master key."""
+
     class Gateway(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             allowed = self.headers["Authorization"] == f"Bearer {KEY}"
@@ -176,14 +179,12 @@ def gateway() -> Iterator[HTTPServer]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+    with serving(Gateway) as address:
+        yield address.rpartition(":")[2]
 
 
-def test_the_gateway_itself_says_what_it_serves_and_how_it_does(gateway: HTTPServer) -> None:
-    assert hostside.asked("0.0.0.0", str(gateway.server_port), "", KEY) == {
+def test_the_gateway_itself_says_what_it_serves_and_how_it_does(gateway: str) -> None:
+    assert hostside.asked("0.0.0.0", gateway, "", KEY) == {
         "served": ["a"],
         "metrics": {"requests": 7.0, "failed": 1.0},
         "statuses": {"metrics": 401},

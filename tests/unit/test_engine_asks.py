@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from deploys.components.engine_settings import EngineSettings
 from deploys.lib.component import Here, Probe
 from deploys.lib.render import ROOT
 from deploys.lib.transaction import STATE
+from tests.local_server import serving
 from tests.unit.test_engine import here, run
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -129,12 +129,8 @@ class Registry(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Registry) as address:
+        yield address
 
 
 def manifest(image: str, insecure: list[str], mirrors: list[str] | None = None) -> tuple[int, str]:

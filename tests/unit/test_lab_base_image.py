@@ -8,12 +8,10 @@ import io
 import json
 import os
 import tarfile
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from tests.lab import images, inventory
 from tests.lab.artefacts import base_image
 from tests.lab.cache import LabError
 from tests.lab.image import mirror_server
+from tests.local_server import serving
 
 
 class Quiet(mirror_server.Artefacts):
@@ -104,12 +103,8 @@ def registry(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(mirror_server, "IMAGES", folder)
     (tmp_path / "artefacts/v2/library/tiny/manifests").mkdir(parents=True)
     (tmp_path / "artefacts/v2/library/tiny/manifests/latest").write_text("{}")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "artefacts"))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", digest
-        server.shutdown()
-        thread.join()
+    with serving(partial(Quiet, directory=str(tmp_path / "artefacts"))) as address:
+        yield f"http://{address}", digest
 
 
 def ask(url: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:

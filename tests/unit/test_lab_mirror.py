@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.lab.image import mirror_server
+from tests.local_server import serving
 
 
 class Archive(BaseHTTPRequestHandler):
@@ -46,7 +46,8 @@ class Quiet(mirror_server.Proxy):
 @pytest.fixture
 def archive() -> Iterator[str]:
     Archive.asked = []
-    yield from _serve(Archive)
+    with serving(Archive, waits=False) as address:
+        yield address
 
 
 @pytest.fixture
@@ -54,18 +55,8 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(mirror_server, "PACKAGES", tmp_path)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    yield from _serve(Quiet)
-
-
-def _serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Quiet, waits=False) as address:
+        yield address
 
 
 def _get(proxy: str, *urls: str, **headers: str) -> list[tuple[int, bytes]]:

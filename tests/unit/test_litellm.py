@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from deploys.lib.component import Here
 from deploys.lib.render import quote_env
 from deploys.lib.settings import SettingsError
 from deploys.lib.sizing import Machine
+from tests.local_server import serving
 from tests.unit import certificates, golden, site
 
 
@@ -164,13 +164,11 @@ def test_the_master_key_reaches_the_gateway_whole_and_in_no_command_line(
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Gateway) as address:
         (tmp_path / "env").write_text(f"LITELLM_MASTER_KEY={quote_env(key)}\n")
         monkeypatch.setattr(litellm_probes, "ENVIRONMENT", f"{tmp_path}/env")
-        command = litellm_probes.asking(site.single(litellm_port=server.server_port), "/v1/models")
+        command = litellm_probes.asking(site.single(litellm_port=int(address.rpartition(":")[2])), "/v1/models")
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20)
-        server.shutdown()
     assert (done.returncode, heard) == (0, [f"Bearer {key}"]), done.stderr
     assert key not in command
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ import pytest
 from deploys.components.litellm import timers as litellm_timers
 from deploys.components.litellm.timers import TimersSettings
 from deploys.lib.render import ROOT
+from tests.local_server import serving
 
 PROGRAM = ROOT / "payload" / "litellm" / "probe.py"
 KEY = 'sk-a"b$c`d\\e f0123456789012345678901234'
@@ -62,10 +62,7 @@ class World(BaseHTTPRequestHandler):
             return self.wfile.write(data) and None
         for byte in data:  # each byte in time, and the whole too late
             time.sleep(0.15)
-            try:
-                self.wfile.write(bytes([byte]))
-            except OSError:
-                return
+            self.wfile.write(bytes([byte]))
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -74,8 +71,8 @@ class World(BaseHTTPRequestHandler):
 class Host:
     """A host with the program, its state and a gateway."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder, self.url = folder, f"http://{address}"
         (folder / "state").mkdir()
         self.set_up()
 
@@ -118,11 +115,8 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     World.mood, World.asked, World.told, World.kept = "good", [], [], {}
-    with ThreadingHTTPServer(("127.0.0.1", 0), World) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield Host(tmp_path, server.server_port)
-        server.shutdown()
+    with serving(World) as address:
+        yield Host(tmp_path, address)
 
 
 def levels(lines: list[str]) -> list[str]:

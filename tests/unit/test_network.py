@@ -16,6 +16,7 @@ from deploys.lib.component import Component
 from deploys.lib.render import ROOT
 from scripts import demo
 from tests.host import support_watch
+from tests.local_server import serving
 from tests.unit import site
 from tests.unit.test_declared import shells
 
@@ -73,13 +74,8 @@ def behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Answers) as address:
+        yield f"http://{address}"
 
 
 def test_the_demo_reaches_its_host_past_the_proxy(behind_a_proxy: str) -> None:

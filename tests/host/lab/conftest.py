@@ -34,6 +34,7 @@ ORDER = (
         "migrations",
         "rollback",
         "lock",
+        "first_switch",
         "split",
         "tls",
         "compose",

@@ -83,6 +83,7 @@ def change_for(component: Component, place: Here) -> Change:
         outdated=tuple(component.outdated(place)),
         ready=component.ready(place),
         ready_seconds=component.ready_seconds,
+        confirm_seconds=component.confirm_seconds,
         provisions=tuple(component.provisions(place)),
         probes=tuple(component.probes(place)),
     )

@@ -28,6 +28,7 @@ class Change:
     ready: str = "true"
     ready_seconds: int = 60
     check_seconds: int = 120
+    confirm_seconds: int = 0
     outdated: tuple[Probe, ...] = ()
     note: str = "{}"
     provisions: tuple[Provision, ...] = ()
@@ -72,6 +73,7 @@ def members(change: Change) -> dict[str, str]:
         "stopped_units": " ".join(change.stopped_units),
         "ready_seconds": str(change.ready_seconds),
         "check_seconds": str(change.check_seconds),
+        "confirm_seconds": str(change.confirm_seconds),
     }
     return made | {
         "files.tsv": "".join("\t".join(row) + "\n" for row in rows),

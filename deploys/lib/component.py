@@ -150,6 +150,8 @@ class Component:
     and restores copies of that data on the host that keeps it: going back asks both (payload/host/ledger_data.py).
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
     all of its hosts and its files are changed on none; with the run's name.
+    ``confirm_seconds`` is for what could shut everybody out: within that time after a change somebody must have
+    connected anew, or the host takes it back by itself; 30 at least, as a connection that hangs takes 10.
     ``runtimes`` are those under which it needs memory; under another one it declares nothing.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
@@ -174,6 +176,7 @@ class Component:
     outdated: Callable[[Here], list[Probe]] = _nothing
     ready: Callable[[Here], str] = lambda here: "true"
     ready_seconds: int = 60
+    confirm_seconds: int = 0
     provisions: Callable[[Here], list[Provision]] = _nothing
     provision: Callable[[Here], None] = _no_operations
     tidy: Callable[[Here], None] = _no_operations

@@ -32,6 +32,7 @@ PROGRAM = tuple(
         "guard-lib",
         "ledger",
         "transact-lib",
+        "transact-confirm",
         "transact",
     )
 )

@@ -87,6 +87,12 @@ def stopped(bundle: Path) -> str:
     return " ".join(down)
 
 
+def confirm_seconds(*bundles: Path | None) -> int:
+    """How long somebody has to connect anew when a change is between these: the longest that one of them asks for."""
+    found = [units_of(bundle, "confirm_seconds") for bundle in bundles if bundle]
+    return max((int(word) for words in found for word in words), default=0)
+
+
 def not_ours(bundle: Path) -> bool:
     """Whether a component's service, or some of its files, are a Debian package's, which would be left without them."""
     paths = [row[5] for row in rows(bundle)]
@@ -177,6 +183,7 @@ def plan(root: Path, run: str, only: list[str], quick: bool = False, data: str =
             "untold": untold(bundle) if bundle and not quick else [],
             "pending": pending.exists() and pending.stat().st_size > 0,
             "stopped": stopped(bundle) if bundle and not quick else "",
+            "confirm_seconds": confirm_seconds(bundle, present.get(name)),
             "version": manifest["components"][name]["version"] if bundle else "",
         }
         if part["changes"] or part["untold"] or part["pending"] or part["stopped"] or (bundle and name == data):
@@ -190,16 +197,16 @@ def stage(root: Path, run: str, name: str, into: Path, other_data: bool = False)
     """Lay out what the switching program needs to put ``name`` back as it was after ``run``."""
     bundle = root / run / "components" / name
     part = into.with_name(f"{into.name}.part")
+    seconds = confirm_seconds(bundle if bundle.is_dir() else None, served().get(name))
     for old in (part, into):
         shutil.rmtree(old, ignore_errors=True)
     part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if bundle.is_dir():
         shutil.copytree(bundle, part)
         # Of an entry that a rollback made, without what was said for that one.
-        plan = [
-            line for line in (part / "plan").read_text().splitlines() if not line.startswith(("exact=", "other_data="))
-        ]
-        plan += ["exact=1", *(["other_data=1"] if other_data else [])]
+        own = ("exact=", "other_data=", "confirm_seconds=")
+        plan = [line for line in (part / "plan").read_text().splitlines() if not line.startswith(own)]
+        plan += ["exact=1", f"confirm_seconds={seconds}", *(["other_data=1"] if other_data else [])]
         (part / "plan").write_text("".join(f"{line}\n" for line in plan))
     else:
         # The component came later: its units end, then its files go.
@@ -207,7 +214,7 @@ def stage(root: Path, run: str, name: str, into: Path, other_data: bool = False)
         for empty in ("files.tsv", "ready.sh"):
             (part / empty).touch()
         own = " ".join(units_of(served()[name]))
-        (part / "plan").write_text(f"exact=1\ngone=1\nstopped_units='{own}'\n")
+        (part / "plan").write_text(f"exact=1\ngone=1\nstopped_units='{own}'\nconfirm_seconds={seconds}\n")
     part.rename(into)
 
 

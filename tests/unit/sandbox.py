@@ -10,6 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +146,13 @@ class Sandbox:
         backups: Path | None = None,
         kill_before: int = 0,
         component: str = "x",
+        word: str = "",
+        waits: Callable[[], object] | None = None,
     ) -> Done:
-        """Stage ``change`` and run transact to its end, or until before its changing step ``kill_before``."""
+        """Stage ``change`` and run transact to its end, or until before its changing step ``kill_before``.
+
+        ``waits`` is called when it waits for a new connection.
+        """
         if change is not None:
             self.stage(change, run)
             component = change.component
@@ -155,15 +161,19 @@ class Sandbox:
         environment = self.environment(KILL_BEFORE=str(kill_before))
         environment["PATH"] = first + environment["PATH"]
         command = ["sh", "-c", f'echo $$ >{self.fake}/pid; exec "$0" "$@"', str(self.program), component, run]
-        done = subprocess.run(
-            [*command, str(backups or self.backups)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            start_new_session=True,
-            timeout=30,
-        )
-        return Done(done.returncode, done.stdout, done.stderr.strip())
+        command += [str(backups or self.backups), *([word] if word else [])]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        ) as process:
+            said = ""
+            if waits and process.stdout:
+                for line in process.stdout:
+                    said += line
+                    if line.startswith("waiting ") and line.endswith(" s for a new connection\n"):
+                        waits()
+            out, sentence = process.communicate(timeout=30)
+        return Done(process.returncode, said + out, sentence.strip())
 
     def calls(self) -> list[str]:
         """What systemctl was asked to do since the last time, without its questions."""

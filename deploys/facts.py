@@ -148,7 +148,7 @@ class StepProgress(FactBase[tuple[bool, str]]):
         )
 
     def process(self, output: list[str]) -> tuple[bool, str]:
-        return output[0] in ("active", "activating"), output[1] if len(output) > 1 else ""
+        return output[0] in ("active", "activating", "deactivating"), output[1] if len(output) > 1 else ""
 
 
 class TakenLock(FactBase[ledger.Taken]):

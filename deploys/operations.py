@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Generator
 from shlex import quote
 from typing import Any
 
 from pydantic import SecretStr
-from pyinfra import host, logger, state
+from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from deploys.facts import Answer, ComponentState, MissingPackages, StepProgress, Succeeds
+from deploys.facts import Answer, ComponentState, MissingPackages, Succeeds
 from deploys.lib.bundle import Change, bundle
 from deploys.lib.component import Probe
 from deploys.lib.ledger import begins
 from deploys.lib.steps import STEP_SECONDS, after, start, step_text
 from deploys.lib.transaction import STATE, program_folder, reasons
-
-Commands = Generator[str | StringCommand, None, None]
-
-# How often a long step shows what it is doing, in seconds.
-SHOW_SECONDS = 5.0
+from deploys.switch import Commands, switch
+from deploys.watch import watch
 
 
 @operation()
@@ -85,27 +80,11 @@ def step(
         f"{start(unit, folder)} -p RuntimeMaxSec={seconds} sh {folder}/run",
         _stdin=f"{step_text(script, folder, seal, seconds)}{boundary}\n{stdin}",
     )
-    yield from _watch(unit, folder)
+    watch(unit, folder)
     yield (
         f"{{ {done}; }} || {{ tail -n 8 {folder}/log >&2; "
         f"echo 'the whole log is {folder}/log on the host' >&2; exit 1; }}"
     )
-
-
-def _watch(unit: str, folder: str) -> Commands:
-    """Wait for a step's unit to end, and show what it is doing from time to time."""
-    began = shown = time.monotonic()
-    last = ""
-    while True:
-        running, line = host.get_fact(StepProgress, unit=unit, log=f"{folder}/log")
-        now = time.monotonic()
-        if not running:
-            return
-        if now - shown >= (SHOW_SECONDS if line != last else 3 * SHOW_SECONDS):
-            logger.info(f"{host.print_prefix}{int(now - began)} s: {line}")
-            shown, last = now, line
-        time.sleep(min(2.0, 0.2 + (now - began) / 10))
-    yield  # a generator, although it only waits
 
 
 @operation()
@@ -130,23 +109,7 @@ def converge(change: Change, run: str, backup_root: str) -> Commands:
         f"mkdir {staged}.part && base64 -d | tar -xzf - -C {staged}.part && mv -T {staged}.part {staged}",
         _stdin=bundle(change),
     )
-    yield from _switch(change.component, run, backup_root)
-
-
-def _switch(component: str, run: str, backup_root: str) -> Commands:
-    """Start the switching program on what is staged, wait for its end, and pass on what it says."""
-    unit, folder = f"portcullis-transact-{component}", f"{STATE}/switched/{component}.{run}"
-    switch = f"{program_folder()}/transact {component} {run} {quote(backup_root)}"
-    yield (
-        f"{after(unit)} umask 077; mkdir -p {folder}; rm -f {folder}/status; "
-        f"find {STATE}/switched -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} +; "
-        f"{start(unit, folder)} sh -c {quote(f'{switch}; echo $? >{folder}/status')}"
-    )
-    yield from _watch(unit, folder)
-    yield (
-        f'if [ "$(cat {folder}/status 2>/dev/null)" = 0 ]; then cat {folder}/log; else '
-        f"grep '^{component}: ' {folder}/log >&2 || tail -n 3 {folder}/log >&2; exit 1; fi"
-    )
+    yield from switch(change.component, run, backup_root, change.confirm_seconds)
 
 
 @operation()
@@ -164,11 +127,18 @@ def go_back(
     if state.is_executing and (failed := _failed_elsewhere()):
         yield StringCommand("echo", QuoteString(f"left as it was, because {failed} failed"), ">&2;", "exit", "1")
         return
-    yield from switch_back(component, target, backup_root, run, backup_root, other_data)
+    seconds = part.get("confirm_seconds", 0)
+    yield from switch_back(component, target, backup_root, run, backup_root, other_data, seconds)
 
 
 def switch_back(
-    component: str, target: str, root: str, run: str, backup_root: str, other_data: bool = False
+    component: str,
+    target: str,
+    root: str,
+    run: str,
+    backup_root: str,
+    other_data: bool = False,
+    confirm_seconds: int = 0,
 ) -> Commands:
     """Switch to what ``component`` had after the run ``target``, which the ledger in ``root`` has."""
     staged = f"{STATE}/staged/{component}.{run}"
@@ -177,7 +147,7 @@ def switch_back(
         f"{begins(f'{component} back to {target}')}umask 077; mkdir -p {STATE}/pending; "
         f"{ledger} stage {quote(root)} {target} {component} {staged}{' data' if other_data else ''}"
     )
-    yield from _switch(component, run, backup_root)
+    yield from switch(component, run, backup_root, confirm_seconds)
     yield f'said=$({ledger} tell {quote(root)} {target} {component}) || {{ echo "$said" >&2; exit 1; }}'
 
 

@@ -103,7 +103,7 @@ def take(text: Mapping[str, Any], instead_of: str) -> str:
         f'case "$holder" in "" | {RUN_ID} | {quote(instead_of or RUN_ID)}) '
         f"printf '%s\\n' {quote(json.dumps(text))} >lock.part && mv -f lock.part lock && echo taken ;; "
         "*) cat lock; echo $(($(date +%s) - $(stat -c %Y lock))); systemctl list-units --no-legend --plain "
-        "--state=active,activating 'portcullis-step-*' 'portcullis-transact-*' | cut -d ' ' -f 1 ;; esac"
+        "--state=active,activating,deactivating 'portcullis-step-*' 'portcullis-transact-*' | cut -d ' ' -f 1 ;; esac"
     )
 
 

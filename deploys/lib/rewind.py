@@ -7,7 +7,7 @@ any of that fails, all of it is taken back: the data as it was, and every user a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from shlex import quote
 from typing import Any
@@ -22,8 +22,8 @@ from deploys.lib.ledger import RUN_ID, begins
 from deploys.lib.rewinding import Rewind, decide
 from deploys.lib.transaction import STATE
 from deploys.operations import switch_back
+from deploys.switch import Commands
 
-Commands = Generator[str | StringCommand, None, None]
 # The whole site is asked once, by whichever host comes first.
 _ASKING = threading.Lock()
 

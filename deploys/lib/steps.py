@@ -39,13 +39,18 @@ def after(unit: str) -> str:
     It holds a lock until the command is over, which then has started the unit anew: two that wait do not both go on.
     """
     lock = f"mkdir -p -m 0700 {STATE}; exec 9>{STATE}/lock; flock 9"
-    wait = f"while systemctl is-active --quiet {unit}; do sleep 1; done"
+    # One that was killed may be putting things right (ExecStopPost=).
+    wait = f"while systemctl is-active {unit} | grep -q -x -e active -e deactivating; do sleep 1; done"
     return f"{lock}; {wait}; systemctl reset-failed {unit} 2>/dev/null;"
 
 
 def start(unit: str, folder: str) -> str:
-    """The beginning of a command line that runs something in a transient unit, with its output in ``folder``/log."""
+    """The beginning of a command line that runs something in a transient unit, with its output in ``folder``/log.
+
+    Appended to a new file: a unit's further commands would truncate what the first one has said.
+    """
     return (
+        f"rm -f {folder}/log; "
         f"systemd-run --quiet --collect --unit={unit} --setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-        f"/sbin:/bin -p StandardOutput=truncate:{folder}/log -p StandardError=append:{folder}/log"
+        f"/sbin:/bin -p StandardOutput=append:{folder}/log -p StandardError=append:{folder}/log"
     )

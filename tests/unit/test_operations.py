@@ -44,7 +44,7 @@ def begin(monkeypatch: pytest.MonkeyPatch, operation: Any, **arguments: Any) -> 
     """The first command of ``operation`` on a host where nothing is done yet."""
     fake = SimpleNamespace(get_fact=lambda fact, **asked: [] if fact is facts.ComponentState else False)
     monkeypatch.setattr(operations, "host", fake)
-    monkeypatch.setattr(operations, "_watch", lambda unit, folder: iter(()))
+    monkeypatch.setattr(operations, "watch", lambda unit, folder: None)
     return str(next(operation._inner(**arguments)).get_raw_value())
 
 

@@ -1,0 +1,146 @@
+"""A change that could shut everybody out, confirmed over a connection made anew; without one the host undoes it.
+
+The host waits, and puts back by itself what nobody has confirmed in time (payload/host/transact-confirm). Meanwhile
+nothing can be relied on here: the connection of the run may be cut off, and its user no longer become root. So a
+question takes a few seconds at most, asks nobody for a password, and an answer that does not come is no failure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+from paramiko import SSHException
+from pyinfra import host, logger, state
+from pyinfra.api import StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.connectors.sshuserclient.client import get_host_keys
+from pyinfra.connectors.util import extract_control_arguments, make_unix_command_for_host
+
+from deploys.facts import StepProgress
+from deploys.watch import Shown
+
+# What the host says while it waits; payload/host/transact-confirm.
+WAITING, FOR_A_CONNECTION = "waiting ", " s for a new connection"
+# How long one question may take, in seconds, the connection included.
+QUESTION_SECONDS = 10
+# How long a host may be silent beyond the time in which somebody has to connect anew: its check, its service's start
+# before that, and going back after it.
+SILENCE_SECONDS = 300
+UNREACHABLE = (OSError, EOFError, SSHException, PyinfraError)
+
+
+def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
+    """Wait for a switch to end, and confirm it when the host waits for that.
+
+    Returns why no new connection came about, in words; empty when one did, or none was asked for. Raises ConnectError
+    when the host has been silent for longer than it takes to undo everything.
+    """
+    one = state.inventory.get_host(host.name)
+    question = StepProgress().command(unit, f"{folder}/log")
+    shown, heard, why, waits = Shown.now(), time.monotonic(), "", True
+    while True:
+        answer = _ask(one.connector, question)
+        if answer is None and (answer := _ask_anew(one, question)) is None:
+            if time.monotonic() - heard > seconds + SILENCE_SECONDS:
+                _hang_up(one.connector)
+                raise ConnectError(
+                    f"no answer for {seconds + SILENCE_SECONDS} s: the host should have put back what nobody has "
+                    "confirmed; look at it from its console"
+                )
+            shown.show("no answer; the host puts back by itself what nobody confirms")
+        elif answer is not None:
+            heard = time.monotonic()
+            running, line = StepProgress().process(answer) if answer else StepProgress.default()
+            if not running:
+                return why
+            if waits and line.startswith(WAITING) and line.endswith(FOR_A_CONNECTION):
+                why = _confirm(one, staged)
+                waits = bool(why)
+            shown.show(f"{line}: {why}" if why else line)
+        shown.rest()
+
+
+def _confirm(one: Any, staged: str) -> str:
+    """Say on the host, over a connection made now, that there is one. Why that did not work, in words."""
+    try:
+        with _anew(one) as connector:
+            said = _run(connector, f"[ -d {staged} ] && : >{staged}/confirmed && echo confirmed")
+    except UNREACHABLE as error:
+        return str(error) or type(error).__name__
+    if said[-1:] == ["confirmed"]:
+        logger.info(f"{host.print_prefix}connected anew: the change stays")
+        return ""
+    return said[-1] if said else "nothing could be run over it"
+
+
+def _ask(connector: Any, command: str) -> list[str] | None:
+    """What ``command`` prints as root; None when it cannot be asked."""
+    try:
+        said = _run(connector, f"{command}; echo asked")
+    except UNREACHABLE:
+        return None
+    return said[:-1] if said[-1:] == ["asked"] or not said else None
+
+
+def _ask_anew(one: Any, command: str) -> list[str] | None:
+    """The same over a new connection; when that answers, the run goes on with it: its own may be cut off for good."""
+    try:
+        connector = _connected(one)
+    except UNREACHABLE:
+        return None
+    if (answer := _ask(connector, command)) is None:
+        _hang_up(connector)
+        return None
+    if connector is not one.connector:
+        _hang_up(one.connector)
+        one.connector = connector
+    return answer
+
+
+@contextmanager
+def _anew(one: Any) -> Iterator[Any]:
+    connector = _connected(one)
+    try:
+        yield connector
+    finally:
+        if connector is not one.connector:
+            _hang_up(connector)
+
+
+def _connected(one: Any) -> Any:
+    """A connector of the host's kind that has connected now. All but SSH begin anew with every command."""
+    if not isinstance(one.connector, SSHConnector):
+        return one.connector
+    # Keys of hosts as they are in the file now: what this run has accepted is there, and not asked about again.
+    get_host_keys.cache.clear()
+    connector = type(one.connector)(one.state, one)
+    with gevent.Timeout(QUESTION_SECONDS, TimeoutError(f"no connection in {QUESTION_SECONDS} s")):
+        connector.connect()
+    return connector
+
+
+def _hang_up(connector: Any) -> None:
+    """Close a connection. What is asked over it afterwards fails at once, instead of in an hour."""
+    if isinstance(connector, SSHConnector) and connector.client and (transport := connector.client.get_transport()):
+        transport.close()
+
+
+def _run(connector: Any, command: str) -> list[str]:
+    """Run ``command`` as the operation under way is run; what it and sudo say."""
+    chosen: Any = host.current_op_global_arguments or {}
+    arguments: Any = {key: chosen[key] for key in CONNECTOR_ARGUMENT_KEYS if key in chosen}
+    control = extract_control_arguments(arguments)
+    with gevent.Timeout(QUESTION_SECONDS, TimeoutError(f"no answer in {QUESTION_SECONDS} s")):
+        as_root = make_unix_command_for_host(connector.state, connector.host, StringCommand(command), **arguments)
+        # Marked, because pyinfra would ask the person at the terminal for a password when it reads that sudo wants one.
+        marked = StringCommand("{", as_root, ";", "}", "2>&1", "|", "sed", "'s/^/: /'")
+        whole, output = connector.run_shell_command(marked, _get_pty=control.get("_get_pty", False))
+    if not whole:
+        raise ConnectError("the connection broke off")
+    return [line.removeprefix(": ") for line in output.stdout_lines]

@@ -1,0 +1,49 @@
+"""Waiting for what a host does in a unit of its own, and what is shown of it meanwhile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pyinfra import host, logger
+
+from deploys import facts
+
+# How often a long step shows what it is doing, in seconds.
+SHOW_SECONDS = 5.0
+
+
+@dataclass
+class Shown:
+    """What was shown last, and when."""
+
+    began: float
+    at: float
+    line: str = ""
+
+    @classmethod
+    def now(cls) -> Shown:
+        began = time.monotonic()
+        return cls(began, began)
+
+    def show(self, line: str) -> None:
+        """Show ``line`` to the person at the terminal, when it is time for it again."""
+        now = time.monotonic()
+        if now - self.at >= (SHOW_SECONDS if line != self.line else 3 * SHOW_SECONDS):
+            logger.info(f"{host.print_prefix}{int(now - self.began)} s: {line}")
+            self.at, self.line = now, line
+
+    def rest(self) -> None:
+        """Pause: briefly in the beginning, when most things end."""
+        time.sleep(min(2.0, 0.2 + (time.monotonic() - self.began) / 10))
+
+
+def watch(unit: str, folder: str) -> None:
+    """Wait for a step's unit to end, and show what it is doing from time to time."""
+    shown = Shown.now()
+    while True:
+        running, line = host.get_fact(facts.StepProgress, unit=unit, log=f"{folder}/log")
+        if not running:
+            return
+        shown.show(line)
+        shown.rest()

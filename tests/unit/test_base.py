@@ -93,9 +93,10 @@ def test_the_tool_is_put_there_before_any_component_needs_it(monkeypatch: pytest
         "guard-lib",
         "ledger",
         "transact-lib",
+        "transact-confirm",
         "transact",
     ]
-    assert calls[:10] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
+    assert calls[:11] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
         "what a program reads when it starts is there before it, and python3 before the ledger"
     )
 

@@ -65,7 +65,8 @@ def runs(server: Server) -> list[dict[str, Any]]:
 
 
 def last_run(server: Server) -> str:
-    return str(runs(server)[-1]["run"])
+    """The last one that can be gone back to: one that failed put back what it had begun."""
+    return str([entry["run"] for entry in runs(server) if entry["outcome"] == "done"][-1])
 
 
 def torn(server: Server) -> list[str]:

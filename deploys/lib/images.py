@@ -1,8 +1,9 @@
-"""Images of containers, built on the host they run on: what goes in, their tags, and the shell text that makes them."""
+"""Images of containers: what goes in, their tags, and the shell text that makes them, on whichever machine."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from shlex import quote
 
@@ -117,20 +118,8 @@ def present(image: Image) -> str:
     return f'[ "$({inspect})" = {_host_words(image)} ]'
 
 
-def _written(image: Image) -> str:
-    # What packs the host's part runs beside the build, and is nothing of the image.
-    files = [(f"$context/{name}", text) for name, text in image.everything]
-    files.append(("$work/gather.sh", (PROGRAMS / "gather.sh").read_text()))
-    for path, text in files:
-        assert text.endswith("\n") and "\nEND OF FILE\n" not in text, path
-    return "".join(f"cat >\"{path}\" <<'END OF FILE'\n{text}END OF FILE\n" for path, text in files)
-
-
-def build_script(image: Image) -> str:
-    """Shell text that builds the image, for ``operations.step``: nothing is tagged before all of it is there.
-
-    A run that was cut off left no image, so the next one begins anew; what BuildKit has of it already is used.
-    """
+def asked_of_the_host(image: Image) -> str:
+    """Shell text that has the host's value of every argument in a variable of its name; or says what it has not got."""
     values = "".join(
         f"{name}=$({command}) || true\n"
         f'[ -n "${name}" ] || {{ echo {quote(f"{image.name}: the host has nothing to say for {name}: {command}")}; '
@@ -141,27 +130,63 @@ def build_script(image: Image) -> str:
         f"[ -d {path} ] || {{ echo '{image.name}: {path} is missing on this host'; exit 1; }}\n"
         for _, path in image.contexts
     )
+    return values + folders
+
+
+def written(files: Iterable[tuple[str, str]]) -> str:
+    """Shell text that writes ``files``, by paths that a shell may still have to complete."""
+    text = ""
+    for path, content in files:
+        assert content.endswith("\n") and "\nEND OF FILE\n" not in content, path
+        text += f"cat >\"{path}\" <<'END OF FILE'\n{content}END OF FILE\n"
+    return text
+
+
+def made_of(image: Image) -> str:
+    """Shell text that writes the Dockerfile and all beside it to ``$context``."""
+    return written((f"$context/{name}", text) for name, text in image.everything)
+
+
+def making(image: Image, tag: str, folders: Iterable[tuple[str, str]]) -> str:
+    """Shell text that builds ``image`` as ``tag`` from ``$context``, or ends with the reason.
+
+    In ``$work`` is the host's part, host.tar.gz; the values of arguments are variables. ``folders`` are the image's
+    contexts, where they lie on the machine that builds.
+    """
+    values = " ".join(f"{name}=${name}" for name, _ in image.arguments)
     options = [
         # The engine's own builder, whatever another one somebody has made the default.
         "--builder default --progress plain --load --provenance=false --network host",
         '--secret "id=host,src=$work/host.tar.gz"',
-        *(f"--build-context {name}={path}" for name, path in image.contexts),
+        *(f'--build-context "{name}={path}"' for name, path in folders),
         *(f'--build-arg "{name}=${name}"' for name, _ in image.arguments),
-        f"--label {HOST_LABEL}={_host_words(image)}",
-        f"--label portcullis.image={image.name} --tag {image.tag}",
+        f'--label {HOST_LABEL}="on {values}"',
+        f"--label portcullis.image={image.name} --tag {tag}",
     ]
+    return (
+        f"{PULL}echo 'building {tag}'\n"
+        f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
+        f'tee "$work/log" | {READABLE}\n'
+        f'[ -e "$work/done" ] || {{ echo "building {tag} failed:"; {REASON}; exit 1; }}\n'
+    )
+
+
+def build_script(image: Image) -> str:
+    """Shell text that builds the image on its host, for ``operations.step``: nothing is tagged before all is there.
+
+    A run that was cut off left no image, so the next one begins anew; what BuildKit has of it already is used.
+    """
+    # What packs the host's part runs beside the build, and is nothing of the image.
+    gather = written([("$work/gather.sh", (PROGRAMS / "gather.sh").read_text())])
     return (
         f"context={image.folder} work=/run/portcullis-build/{image.name}\n"
         "docker buildx version >/dev/null 2>&1 || { echo 'docker buildx is missing on this host: images cannot be "
         "built'; exit 1; }\n"
-        f'{values}{folders}rm -rf "$context" "$work"; mkdir -p "$context"; (umask 077; mkdir -p "$work")\n'
+        f'{asked_of_the_host(image)}rm -rf "$context" "$work"; mkdir -p "$context"; (umask 077; mkdir -p "$work")\n'
         # Logins of package indexes are in it.
         "trap 'rm -rf \"$work\"' EXIT\n"
-        f'{_written(image)}sh "$work/gather.sh" "$work"\n'
-        f"{PULL}echo 'building {image.tag}'\n"
-        f'{{ docker buildx build {" ".join(options)} "$context" 2>&1 && : >"$work/done" || true; }} | '
-        f'tee "$work/log" | {READABLE}\n'
-        f'[ -e "$work/done" ] || {{ echo "building {image.tag} failed:"; {REASON}; exit 1; }}\n'
+        f'{made_of(image)}{gather}sh "$work/gather.sh" "$work"\n'
+        f"{making(image, image.tag, image.contexts)}"
         # What the build has kept for another time is larger than the image.
         "docker builder prune --force >/dev/null 2>&1 || true\n"
         f"echo 'built {image.tag}'\n"

@@ -64,12 +64,13 @@ class EngineSettings(Settings):
         20, ge=1, le=1024, description="Size in MiB at which a container's log file is closed and the next one begun."
     )
     log_files: int = Field(5, ge=2, le=100, description="Log files kept of each container.")
-    # What units of services that run natively have.
+    # The default is what units of services that run natively have.
     open_files: int = Field(
         65_535,
         ge=1024,
         le=1_048_576,
-        description="Files and connections that a program in a container may have open at once.",
+        description="Files and connections that PostgreSQL, Redis, Ollama and LiteLLM may each have open at once in "
+        "a container, and every other container of the host that says nothing else.",
     )
     insecure_registries: list[Annotated[str, Field(pattern=REGISTRY)]] = Field(
         default_factory=list,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine_settings import EngineSettings
 from deploys.components.ollama_image import image
 from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
 from deploys.lib.component import ConfigFile, Here
@@ -26,7 +27,7 @@ def container(here: Here, url: str) -> Container:
         env_files=(EVERYONES, ENVIRONMENT),
         memory_mb=here.member.plan.shares["ollama"],
         tasks=4096,
-        many_files=True,
+        open_files=here.settings(EngineSettings).open_files,
         expendable=True,
         health=http_health("python3", f"{url}/api/version"),
         stop_seconds=20,

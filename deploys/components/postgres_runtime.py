@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploys import operations
 from deploys.components.backups_site import STATE, Backups, backups
 from deploys.components.engine_images import build
+from deploys.components.engine_settings import EngineSettings
 from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
 from deploys.components.postgres_settings import PostgresSettings
@@ -42,7 +43,7 @@ def container(here: Here, plan: Backups | None) -> Container:
         memory_mb=int(share * HARD_FACTOR),
         soft_mb=share,
         tasks=1024,
-        many_files=True,
+        open_files=here.settings(EngineSettings).open_files,
         awaited=True,
         protected=True,
         health=Health((f"{programs}/pg_isready", "-q", "-h", "/run/postgresql", "-p", str(s.port)), start=120),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.engine_settings import EngineSettings
 from deploys.components.redis_image import image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib.component import ConfigFile, Here
@@ -29,7 +30,7 @@ def container(here: Here, memory_mb: int, address: str) -> Container:
         soft_mb=memory_mb,
         tasks=64,
         awaited=True,
-        many_files=True,
+        open_files=here.settings(EngineSettings).open_files,
         # Without a password it answers that it wants one: it lives, and nothing secret is needed to know.
         health=Health(("sh", "-c", f"{ask} 2>&1 | grep -q -e PONG -e NOAUTH"), start=30),
         stop_seconds=60,

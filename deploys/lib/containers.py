@@ -68,7 +68,7 @@ class Container:
     cpu_shares: int = 0
     protected: bool = False
     expendable: bool = False
-    many_files: bool = False
+    open_files: int = 1024
     health: Health | None = None
     after: Mapping[str, str] = field(default_factory=dict)
     awaited: bool = False
@@ -113,7 +113,7 @@ def _service(one: Container) -> dict[str, object]:
         "memswap_limit": f"{one.memory_mb}m",
         "pids_limit": one.tasks,
         "cpus": "1" if one.one_cpu else "${CPUS:?}",
-        "ulimits": {"nofile": "${OPEN_FILES:?}" if one.many_files else 1024, "core": 0},
+        "ulimits": {"nofile": one.open_files, "core": 0},
         # Its unit starts it again. If Docker did as well, it could be when the host's own program has taken its place.
         "restart": "no",
         # The engine's own limits, where they can be read: a full disk of logs cannot happen.

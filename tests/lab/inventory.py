@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Any
 
 from tests.lab import engine, mirror
@@ -50,6 +51,7 @@ def settings(ollama_version: str = ollama.VERSIONS[0], suite: str = mirror.SUITE
     """The product's settings that point it at the mirror, for hosts of a suite."""
     client = engine.running()
     base, artefacts = mirror.base_url(client), mirror.served(client)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return {
         "ollama_version": ollama_version,
         "ollama_url": f"{base}/{ollama.archive_path(ollama_version)}",
@@ -57,8 +59,9 @@ def settings(ollama_version: str = ollama.VERSIONS[0], suite: str = mirror.SUITE
         "ollama_registry": base,
         "litellm_prisma_mirror": base,
         "extra_ca_certificates": [str(path) for path in Lab.ca_certificates()],
-        # What a machine without CAP_SYS_RESOURCE can give its hosts.
-        "engine_open_files": 16_384,
+        # A machine without CAP_SYS_RESOURCE cannot give its hosts more than it has itself; programs without containers
+        # get as many.
+        "engine_open_files": 65_535 if most == resource.RLIM_INFINITY else min(65_535, most),
         **_images(base.removeprefix("http://"), suite),
     }
 

@@ -31,9 +31,9 @@ def service(one: Container) -> dict[str, Any]:
     return found
 
 
-def everything() -> dict[str, dict[str, Any]]:
+def everything(**data: object) -> dict[str, dict[str, Any]]:
     """Every service of a host with every component."""
-    here = site.single(runtime="compose")
+    here = site.single(runtime="compose", **data)
     texts = [f.text for c in COMPONENTS for f in c.files(here) if f.path.startswith(f"{FOLDER}/")]
     return {name: one for text in texts for name, one in yaml.safe_load(text)["services"].items()}
 
@@ -53,6 +53,14 @@ def test_every_service_is_closed_in() -> None:
         assert one["restart"] == "no" and one["pull_policy"] == "never" and "ports" not in one, name
         assert not [mount for mount in one["volumes"] if "docker" in mount["source"]], name
         assert one.get("init") or name == "postgres", name
+
+
+def test_what_may_be_open_is_what_the_setting_says_for_those_with_many_clients() -> None:
+    """In the file and not left to the host: a change restarts each service in its turn, and can be gone back from."""
+    many = {"postgres", "redis", "ollama", "litellm"}
+    for data, number in (({}, 65_535), ({"engine_open_files": 4096}, 4096)):
+        found = {name: one["ulimits"]["nofile"] for name, one in everything(**data).items()}
+        assert found == {name: number if name in many else 1024 for name in found}
 
 
 def test_the_gateway_waits_for_its_migration_and_its_stores() -> None:

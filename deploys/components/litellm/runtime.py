@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from deploys import operations
 from deploys.components.engine_images import build, stand_in
+from deploys.components.engine_settings import EngineSettings
 from deploys.components.litellm import metrics
 from deploys.components.litellm.config import environment
 from deploys.components.litellm.image import image
@@ -81,7 +82,7 @@ def containers(here: Here) -> list[Container]:
         memory_mb=int(share * HARD_FACTOR),
         soft_mb=share,
         tasks=4096,
-        many_files=True,
+        open_files=here.settings(EngineSettings).open_files,
         # Files that are sent to it lie there for as long as a request takes.
         scratch_mb=512,
         # The image asks the health app; here the gateway itself is asked, because the app waits for it.

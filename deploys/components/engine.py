@@ -41,8 +41,8 @@ def base_image(here: Here) -> str:
 
 
 def demand(s: EngineSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
-    """What was measured; the containers' own memory is their components'."""
-    return Demand(MEMORY_MB, why="dockerd, containerd and a build")
+    """What was measured, on hosts with services in containers; the containers' own memory is their components'."""
+    return Demand(MEMORY_MB, why="dockerd, containerd and a build") if tenants & set(CONTAINED) else Demand(0)
 
 
 def install(here: Here) -> None:

@@ -222,3 +222,13 @@ def test_what_the_engine_does_not_take_is_said_without_its_first_words(tmp_path:
         f"the engine does not take {DAEMON}: no such option: x",
     )
     assert run(check, tmp_path, dockerd="echo configuration OK") == (0, "")
+
+
+def test_memory_is_kept_for_the_engine_where_containers_will_run_and_nowhere_else() -> None:
+    hosts = [
+        site.host("gateway", runtime="compose", private_address="192.0.2.1"),
+        site.host("keeper", ("backup",), runtime="compose", private_address="192.0.2.2"),
+    ]
+    shares = {member.name: member.plan.shares["engine"] for member in site.look(*hosts)}
+    assert shares == {"gateway": engine.MEMORY_MB, "keeper": 0}
+    assert site.single().member.plan.shares["engine"] == 0

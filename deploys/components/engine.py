@@ -53,7 +53,7 @@ def install(here: Here) -> None:
 def tidy(here: Here) -> None:
     """Remove images that nothing needs; and, without containers, those that are left: their variables are secrets."""
     if is_wanted(here):
-        engine_images.prune(here.member.host.backup_root)
+        engine_images.tidy(here)
         return
     left = f"docker ps --all --quiet --filter label={LABEL} --filter status=exited --filter status=created"
     operations.unless(

@@ -7,7 +7,7 @@ from shlex import quote
 
 from deploys.components.engine_files import DAEMON, values
 from deploys.components.engine_install import is_debians
-from deploys.components.engine_settings import EngineSettings
+from deploys.components.engine_settings import EngineSettings, built_elsewhere
 from deploys.lib.component import Here, Probe
 from deploys.lib.render import ROOT
 from deploys.lib.transaction import STATE
@@ -22,6 +22,7 @@ def refusals(here: Here, image: str) -> list[Probe]:
     ours = json.dumps(values(s))
     other = "docker-ce" if is_debians(here) else "docker.io"
     instead = "docker" if is_debians(here) else "debian"
+    asked = question(s, image, bool(here.member.host.extra_ca_certificates))
     return [
         Probe(
             "somebody else's packages",
@@ -49,7 +50,8 @@ def refusals(here: Here, image: str) -> list[Probe]:
             f'echo "engine_open_files: the host allows $(ulimit -Hn) at most, and no container would start with '
             f'{s.open_files}; lower it"; exit 1; }}',
         ),
-        Probe("a base image that can be fetched", question(s, image, bool(here.member.host.extra_ca_certificates))),
+        # Where images are built elsewhere, the host itself has no need of it.
+        *([] if built_elsewhere(here) else [Probe("a base image that can be fetched", asked)]),
     ]
 
 

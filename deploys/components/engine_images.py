@@ -1,29 +1,85 @@
-"""How a component's image gets onto a host: built there before anything is switched to it."""
+"""How a component's image gets onto a host, before anything is switched to it; and what must be so beforehand."""
 
 from __future__ import annotations
 
-from deploys import operations
+from collections.abc import Callable
+from functools import partial
+from shlex import quote
+
+from deploys import operations, shipping
+from deploys.components.engine_settings import EngineSettings, built_elsewhere
+from deploys.lib import workshop
+from deploys.lib.component import Here, Probe
 from deploys.lib.containers import FOLDER
 from deploys.lib.images import Image, build_script, present, prune_script, pruned
+from deploys.lib.transaction import STATE
+from deploys.lib.workshop import Registry
+
+# What the largest image takes where the engine keeps it, and its archive, in MiB; LiteLLM's has 1,030 and 300.
+IMAGE_MB, ARCHIVE_MB = 3072, 1024
+THERE = "there"
 
 
-def build(component: str, image: Image) -> None:
-    """Build ``image`` unless the host has it, made for the packages that the host has now.
+def bring(here: Here, component: str, image: Image) -> None:
+    """Put ``image`` on the host unless it is there, made for the packages that the host has now.
 
     One that is made anew under its name, for another version of a package, makes the file that names it a newer one:
     its service is then older than what it is made of, and is restarted like any other.
     """
-    file = f"{FOLDER}/{component}.yaml"
-    operations.step(
-        name=f"{component} | Image {image.tag}",
-        key=f"image-{image.tag.replace(':', '-')}",
-        script=f"{build_script(image)}if grep -qsF {image.tag} {file}; then touch {file}; fi\n",
-        unless=present(image),
+    s: EngineSettings = here.settings(EngineSettings)
+    name, file = f"{component} | Image {image.tag}", f"{FOLDER}/{component}.yaml"
+    if s.images_from == "controller":
+        shipping.ship(name=name, image=image, cache=s.images_cache, used_by=file)
+    elif s.images_from == "registry":
+        shipping.pull(
+            name=name,
+            image=image,
+            cache=s.images_cache,
+            used_by=file,
+            registry=Registry(s.image_registry or "", tuple(s.insecure_registries)),
+            user=s.registry_user,
+            password=s.registry_password,
+        )
+    else:
+        operations.step(
+            name=name,
+            key=f"image-{image.tag.replace(':', '-')}",
+            script=f"{build_script(image)}if grep -qsF {image.tag} {file}; then touch {file}; fi\n",
+            unless=present(image),
+        )
+
+
+def refusals(here: Here, image: Callable[[Here], Image]) -> list[Probe]:
+    """What would keep a component's image from being built on the controlling machine, where that has to be done."""
+    if not built_elsewhere(here):
+        return []
+    s: EngineSettings = here.settings(EngineSettings)
+    places = (STATE, str(s.extra.get("data-root", "/var/lib/docker")))
+    free = " ".join(f'"$(left {quote(place)})"' for place in places)
+    ask = (
+        f"if {present(image(here))}; then echo {THERE}; exit 0; fi; "
+        'left() { d=$1; while [ ! -d "$d/" ]; do d=${d%/*}; done; df -Pm "$d/" | awk "NR == 2 { print \\$4 }"; }; '
+        f'echo "$(dpkg --print-architecture)" {free}'
     )
+    return [Probe("an image that cannot be built for the host", ask, judge=partial(_judged, s, places))]
 
 
-def prune(backup_root: str) -> None:
-    """Remove images that neither a service nor a run in the ledger has any more."""
+def _judged(s: EngineSettings, places: tuple[str, str], detail: str) -> str:
+    if detail == THERE:
+        return ""
+    architecture, *left = detail.split()
+    if why := workshop.unable(s.images_cache, architecture):
+        return f"engine_images_from: {why}"
+    needed = (ARCHIVE_MB if s.images_from == "controller" else 0, IMAGE_MB)
+    for place, has, needs in zip(places, left, needed, strict=False):
+        if int(has) < needs:
+            return f"engine_images_from: the host has {int(has):,} MiB left for {place}, and an image takes {needs:,}"
+    return ""
+
+
+def tidy(here: Here) -> None:
+    """Remove images that neither a service nor a run in the ledger has any more; and here, what no run names."""
+    backup_root = here.member.host.backup_root
     operations.step(
         name="engine | Images that nothing needs any more",
         key="engine-prune",
@@ -31,6 +87,13 @@ def prune(backup_root: str) -> None:
         unless=pruned(backup_root),
         noted=False,
     )
+    if built_elsewhere(here):
+        s: EngineSettings = here.settings(EngineSettings)
+        shipping.forget(
+            name="engine | Images that the controlling machine no longer needs",
+            cache=s.images_cache,
+            days=s.images_cache_days,
+        )
 
 
 def stand_in(component: str, folder: str, script: str) -> None:

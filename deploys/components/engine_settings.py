@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from deploys.lib.component import Here
 from deploys.lib.patterns import IMAGE, URL, URL_NO_SLASH, worded
-from deploys.lib.settings import Settings
+from deploys.lib.runtime import contained
+from deploys.lib.settings import Secret, Settings
 
 FINGERPRINT = worded(r"^[0-9A-F]{40}$", "a key's fingerprint: 40 digits, 0 to 9 and A to F, without spaces")
+IMAGE_REGISTRY = worded(
+    r"^([a-z0-9-]+\.)*[a-z0-9-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    "a registry and a folder in it, in small letters, without https:// and without a tag, such as "
+    "registry.example.org/portcullis",
+)
 REGISTRY = worded(
     r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[0-9]+)?$",
     "a registry without http://, such as registry.example.org:5000, or a network such as 10.0.0.0/24",
@@ -60,6 +67,32 @@ class EngineSettings(Settings):
         description="Image that all others are made from, with its digest: a slim Debian of the host's release with "
         "Python. Default: Docker's official Python image for the release.",
     )
+    images_from: Literal["host", "controller", "registry"] = Field(
+        "host",
+        description="Where the host has its images from: `host` builds them itself; `controller` gets them from the "
+        "machine that runs pyinfra, which builds each once for all hosts; `registry` fetches them by digest from "
+        "`engine_image_registry`, where that machine has pushed them.",
+    )
+    image_registry: str | None = Field(
+        None,
+        pattern=IMAGE_REGISTRY,
+        description='Registry for `engine_images_from = "registry"`, with a folder in it, such as '
+        "registry.example.org/portcullis. The machine that runs pyinfra is logged in to it by `docker login`.",
+    )
+    registry_user: str | None = Field(
+        None,
+        pattern=worded(r"^[A-Za-z0-9._@$+-]+$", "a user's name, of letters, digits and . _ @ $ + -"),
+        description="Name by which hosts log in to `engine_image_registry`, for as long as they fetch an image; where "
+        "it wants a login.",
+    )
+    registry_password: Secret | None = Field(None, description="Its password or token, as a reference.")
+    images_cache: str = Field(
+        "~/.cache/portcullis/images",
+        description="Folder on the machine that runs pyinfra for what it builds; nobody else may use it.",
+    )
+    images_cache_days: int = Field(
+        30, ge=1, le=3650, description="Days after which that folder loses an image that no run has named."
+    )
     log_max_mb: int = Field(
         20, ge=1, le=1024, description="Size in MiB at which a container's log file is closed and the next one begun."
     )
@@ -85,6 +118,14 @@ class EngineSettings(Settings):
         "the host can read them. Keys that would undo what Portcullis secures are refused.",
     )
 
+    @model_validator(mode="after")
+    def _registry(self) -> EngineSettings:
+        if self.images_from == "registry" and not self.image_registry:
+            raise ValueError("engine_images_from is `registry`, and engine_image_registry does not say which")
+        if bool(self.registry_user) != bool(self.registry_password):
+            raise ValueError("engine_registry_user and engine_registry_password go together")
+        return self
+
     @field_validator("extra_config")
     @classmethod
     def _keys(cls, value: str) -> str:
@@ -103,3 +144,9 @@ class EngineSettings(Settings):
         """The keys of ``extra_config``."""
         found: dict[str, Any] = json.loads(self.extra_config or "{}")
         return found
+
+
+def built_elsewhere(here: Here) -> bool:
+    """Whether the host's services run in containers whose images another machine builds."""
+    s: EngineSettings = here.settings(EngineSettings)
+    return contained(here) and s.images_from != "host"

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from deploys import operations
-from deploys.components import health_runtime
+from deploys.components import engine_images, health_runtime
+from deploys.components.health_image import image
 from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, environment_folder
 from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
@@ -160,6 +161,7 @@ HEALTH = Component(
     ready=ready,
     ready_seconds=90,
     problems=problems,
+    refusals=lambda here: engine_images.refusals(here, image),
     probes=probes,
     listeners=lambda here: [Listener(here.settings(HealthSettings).port, ("python",), "health_port")],
     group="litellm",

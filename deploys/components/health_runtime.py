@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploys import operations
-from deploys.components.engine_images import build
+from deploys.components import engine_images
 from deploys.components.health_image import image
 from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
 from deploys.lib.component import ConfigFile, Here
@@ -74,4 +74,4 @@ def install(here: Here) -> None:
         script=system_user(USER, "/nonexistent"),
         unless=f"getent passwd {USER} >/dev/null",
     )
-    build("health", image(here))
+    engine_images.bring(here, "health", image(here))

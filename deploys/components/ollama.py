@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from deploys import operations
-from deploys.components.engine_images import build
+from deploys.components import engine_images
 from deploys.components.ollama_image import image
 from deploys.components.ollama_models import (
     CURL,
@@ -83,10 +83,11 @@ def problems(here: Here) -> list[str]:
 
 
 def refusals(here: Here) -> list[Probe]:
-    """Models that do not fit, by the sizes the registry states; asked before anything changes."""
+    """Models that do not fit, by the sizes the registry states; and an image that could not be built."""
     s: OllamaSettings = here.settings(OllamaSettings)
     ask = budget_question(base_url(here), s, context_length(here), here.member.plan.shares["ollama"])
-    return [Probe("models that do not fit", ask, seconds=min(300, 30 + 20 * len(models_of(s))))] if ask else []
+    fit = [Probe("models that do not fit", ask, seconds=min(300, 30 + 20 * len(models_of(s))))] if ask else []
+    return [*fit, *engine_images.refusals(here, image)]
 
 
 def install(here: Here) -> None:
@@ -105,7 +106,7 @@ def install(here: Here) -> None:
         creates=f"{folder}/bin/ollama",
     )
     if contained(here):
-        build("ollama", image(here))
+        engine_images.bring(here, "ollama", image(here))
 
 
 def config_files(here: Here) -> list[ConfigFile]:

@@ -98,7 +98,8 @@ def provisions(here: Here) -> list[Provision]:
 
 
 def refusals(here: Here) -> list[Probe]:
-    return [*postgres_install.refusals(here), *postgres_restore.refusals(here), *postgres_guard.refusals(here)]
+    asking = (postgres_install, postgres_restore, postgres_guard, postgres_runtime)
+    return [one for module in asking for one in module.refusals(here)]
 
 
 def install(here: Here) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from deploys import operations
+from deploys.components import engine_images
 from deploys.components.backups_site import STATE, Backups, backups
-from deploys.components.engine_images import build
 from deploys.components.engine_settings import EngineSettings
 from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
 from deploys.components.postgres_settings import PostgresSettings
-from deploys.lib.component import ConfigFile, Here
+from deploys.lib.component import ConfigFile, Here, Probe
 from deploys.lib.containers import HARD_FACTOR, Container, Health, compose_file
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, unit_file
@@ -68,11 +68,16 @@ def service_files(here: Here) -> list[ConfigFile]:
     return [ConfigFile("/etc/systemd/system/postgresql@.service.d/portcullis.conf", text)]
 
 
+def refusals(here: Here) -> list[Probe]:
+    """An image that could not be built, before anything changes."""
+    return engine_images.refusals(here, image)
+
+
 def install(here: Here) -> None:
     """The image, where there is one: with pgBackRest, which PostgreSQL calls for every piece of its log."""
     if contained(here):
         operations.packages(name="postgres | What its image has as well", names=["pgbackrest"])
-        build("postgres", image(here))
+        engine_images.bring(here, "postgres", image(here))
         # Empty where nothing is backed up yet; Docker mounts no folder that is not there.
         operations.unless(
             name="postgres | Folder of pgBackRest's configuration",

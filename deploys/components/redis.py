@@ -7,8 +7,7 @@ import hashlib
 from pydantic import SecretStr
 
 from deploys import operations
-from deploys.components import redis_tls
-from deploys.components.engine_images import build
+from deploys.components import engine_images, redis_tls
 from deploys.components.redis_extra import extra_problems
 from deploys.components.redis_foreign import refusal
 from deploys.components.redis_image import image
@@ -65,7 +64,7 @@ def install(here: Here) -> None:
         command="chown root:redis /etc/redis && chmod u=rwx,g=rx,o=,g-s /etc/redis",
     )
     if contained(here):
-        build("redis", image(here))
+        engine_images.bring(here, "redis", image(here))
 
 
 def config_files(here: Here) -> list[ConfigFile]:
@@ -182,8 +181,8 @@ def problems(here: Here) -> list[str]:
 
 
 def refusals(here: Here) -> list[Probe]:
-    """A Redis that is somebody else's, asked before anything changes."""
-    return [refusal(here.settings(RedisSettings).port)]
+    """A Redis that is somebody else's, asked before anything changes; and an image that could not be built."""
+    return [refusal(here.settings(RedisSettings).port), *engine_images.refusals(here, image)]
 
 
 REDIS = Component(

@@ -121,7 +121,8 @@ def refuse_unsuitable(components: tuple[Component, ...], place: Here) -> dict[st
     if not problems and (held_up := hold(inventory.get_host(host.name), place.member.host, "deploy")):
         problems.append(held_up)
     if problems:
-        stop(with_origins(problems, [host_data(one) for one in inventory]))
+        # What this machine lacks is lacking for every component.
+        stop(with_origins(dict.fromkeys(problems), [host_data(one) for one in inventory]))
     return {component.name: change_for(component, place) for component in wanted}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,12 +13,35 @@ from tests.plan import ledgers
 from tests.plan.command import MARK, Ran, pyinfra, started
 
 SITE, BACK, HISTORY = "deploys/site.py", "deploys/rollback.py", "deploys/history.py"
+# An engine of this machine that builds whatever it is asked for.
+WORKS = """case "$1 $2" in
+"version "*) echo 26.1.5 amd64 ;;
+"buildx build") sleep 0.5; echo "#1 built" ;;
+"save "*) echo an image ;;
+esac"""
 # Inventories that differ from inventories/fake.py in one thing each.
 VARIED = {
     "compose": (
         "from inventories import fake as _fake\n"
         "for _group in ('postgres', 'redis', 'ollama', 'litellm'):\n"
         "    globals()[_group] = [(name, {**data, 'runtime': 'compose'}) for name, data in getattr(_fake, _group)]\n"
+    ),
+    # Images are built on this machine: two gateways that have the same, and one whose image has to be built first.
+    "shipped": (
+        "from inventories.fake import _answers, ollama, postgres, redis\n"
+        "from inventories.fake import litellm as _litellm\n"
+        "_has = [f'value {name} 1' for name in ('LITELLM_ID', 'LIBATOMIC1', 'OPENSSL')]\n"
+        "_own = {'left() { d=': ['there', '0', '1'], 'echo \"architecture': [*_has, 'architecture amd64'],\n"
+        "        'portcullis-gather': ['bG9naW5z'], **_answers}\n"
+        "_data = {'runtime': 'compose', 'engine_images_from': 'controller', 'fake_responses': _own}\n"
+        "litellm = [(name, {**data, **_data}) for name, data in _litellm]\n"
+    ),
+    "no-workshop": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_own = {'left() { d=': ['amd64 9000 9000', '0', '1'], **_answers}\n"
+        "_data = {'runtime': 'compose', 'fake_responses': _own,\n"
+        "    'engine_images_from': 'controller'}\n"
+        "litellm = [(name, {**data, **_data}) for name, data in litellm[:1]]\n"
     ),
     "no-hosts": "litellm = []\n",
     "no-redis": "from inventories.fake import litellm, ollama, postgres\n",
@@ -78,6 +102,16 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
     def on(name: str, *arguments: str) -> Callable[[], Ran]:
         return lambda: pyinfra(*(arguments or (SITE, "--json")), inventory=folder / f"{name}.py")
 
+    def built(name: str, docker: str, *arguments: str) -> Callable[[], Ran]:
+        """With an engine on this machine that is what ``docker`` says."""
+        program = folder / name / "docker"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{docker}\n")
+        program.chmod(0o755)
+        data = f"engine_images_cache={program.parent}/cache"
+        path = f"{program.parent}:{os.environ['PATH']}"
+        return lambda: pyinfra(SITE, *arguments, "--data", data, inventory=folder / f"{name}.py", PATH=path)
+
     root = Path(__file__).resolve().parents[2]
     site = str(root / SITE)
     fake = root / "inventories" / "fake.py"
@@ -114,6 +148,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             REDIS_HEALTH_PASSWORD=None,
         ),
         "compose": on("compose", SITE, "--json"),
+        "shipped": built("shipped", WORKS, "-y", "--debug", "--data", "components=litellm,health"),
+        "no workshop": built("no-workshop", "echo 'it is off' >&2; exit 1", "-y", "--debug"),
         "no redis": on("no-redis", SITE, "-y", "--debug"),
         "old debian": on("old-debian", SITE, "-y", "--debug"),
         "too large": on("too-large", SITE, "-y", "--debug"),

@@ -98,6 +98,18 @@ def test_hosts_whose_services_run_in_containers_get_an_engine_before_anything_th
     assert order.index("engine | Ready") < order.index("postgres | Begin")
 
 
+def test_images_are_built_here_once_for_both_gateways_before_either_is_changed(ran: Runs) -> None:
+    done = ran("shipped")
+    assert done.code == 0, done.text
+    sent = re.findall(r"simulating put_file on (\S+): (/var/lib/portcullis/shipped/portcullis-(\w+)-\S+)", done.text)
+    assert sorted((host, name) for host, _, name in sent) == [
+        (f"@fake/gw-{number}", name) for number in (1, 2) for name in ("health", "litellm")
+    ]
+    assert len({path for _, path, _ in sent}) == 2, "one archive for both"
+    assert "the same image is being built for another host" in done.text
+    assert done.text.rindex("/var/lib/portcullis/shipped/portcullis-") < done.text.index("staged/litellm.")
+
+
 def test_other_hosts_get_nothing_of_an_engine(ran: Runs) -> None:
     assert names(ran("plan"), "engine") == ["Begin", SWITCH, "Ready", "Containers that are left"]
 

@@ -44,6 +44,12 @@ FOLDER = "run pyinfra from Portcullis' own folder, the one with config.py and gr
             "(set in sudoo.py:2)",
         ),
         (
+            # Both images of the host need it, and it is said once.
+            "no workshop",
+            "nothing was changed: @fake/gw-1: engine_images_from: the Docker engine of this machine does not answer: "
+            "it is off (set in no-workshop.py:4)",
+        ),
+        (
             "port taken",
             "nothing was changed: @fake/cache: port 6379 (redis_port) is taken by valkey-server; stop it or "
             "set redis_port",

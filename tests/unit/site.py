@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 from pyinfra.connectors.ssh import SSHConnector
 
-from deploys import operations
+from deploys import operations, shipping
 from deploys.components import COMPONENTS
 from deploys.lib.component import Component, Here, Member
 from deploys.lib.render import quote_conf, quote_env
@@ -111,6 +111,8 @@ def recorded(component: Component, here: Here, monkeypatch: Any) -> list[tuple[s
 
     for name in ("packages", "step", "converge", "wait_until", "unless", "gate"):
         monkeypatch.setattr(operations, name, record(name))
+    for name in ("ship", "pull"):
+        monkeypatch.setattr(shipping, name, record(name))
     monkeypatch.setattr("pyinfra.operations.files.put", record("put"))
     component.install(here)
     for one in component.provisions(here):

@@ -22,7 +22,8 @@ LEAKS = {spelling for value in site.SECRETS.values() for spelling in site.spelli
 
 
 def places(component: Component) -> list[Here]:
-    return [site.single(), site.single(runtime="compose"), site.home(site.split(), component.name)]
+    shipped = site.single(runtime="compose", engine_images_from="controller")
+    return [site.single(), site.single(runtime="compose"), shipped, site.home(site.split(), component.name)]
 
 
 def leaks(text: str) -> list[str]:

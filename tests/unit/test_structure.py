@@ -100,7 +100,7 @@ def test_the_library_names_no_component_and_only_its_upper_half_drives_pyinfra(p
 def operation_calls(path: Path) -> Iterator[ast.Call]:
     """Calls such as ``operations.step(...)``, ``files.put(...)`` and of our own report's operations."""
     tree = ast.parse(path.read_text())
-    modules = {"operations"} | {
+    modules = {"operations", "shipping"} | {
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module == "pyinfra.operations"

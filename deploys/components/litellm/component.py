@@ -6,6 +6,7 @@ from shlex import quote
 
 from pydantic import SecretStr
 
+from deploys.components import engine_images
 from deploys.components.litellm import bootstrap, database, metrics
 from deploys.components.litellm import timers as probing
 from deploys.components.litellm.config import (
@@ -17,6 +18,7 @@ from deploys.components.litellm.config import (
     redis_check,
     redis_files,
 )
+from deploys.components.litellm.image import image
 from deploys.components.litellm.install import ROOT, install, version_folder
 from deploys.components.litellm.probes import (
     CONFIG,
@@ -226,7 +228,7 @@ LITELLM = Component(
     ready=ready,
     ready_seconds=READY_SECONDS,
     probes=probes,
-    refusals=refusals,
+    refusals=lambda here: [*refusals(here), *engine_images.refusals(here, image)],
     problems=problems,
     provisions=provisions,
     listeners=lambda here: [

@@ -6,6 +6,7 @@ import hashlib
 import json
 from shlex import quote
 
+from deploys.components.engine_settings import built_elsewhere
 from deploys.components.litellm import database, metrics, timers
 from deploys.components.litellm.config import SELFTEST, public_name
 from deploys.components.litellm.install import ALLOWED_PTH, ROOT, mirror_check, version_folder
@@ -166,6 +167,7 @@ def refusals(here: Here) -> list[Probe]:
             "salt key than the one offered; with a new one every stored credential and model would be unreadable. "
             "Offer the old one; it is in /etc/litellm/.env on the host'; exit 1; }",
         ),
-        *([] if s.image else [Probe("Prisma engines", engines(here), seconds=60)]),
+        # An image has them, and may be built where the host itself could not have them from.
+        *([] if s.image or built_elsewhere(here) else [Probe("Prisma engines", engines(here), seconds=60)]),
         *database.refusals(here),
     ]

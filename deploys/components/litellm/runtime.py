@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploys import operations
-from deploys.components.engine_images import build, stand_in
+from deploys.components import engine_images
 from deploys.components.engine_settings import EngineSettings
 from deploys.components.litellm import metrics
 from deploys.components.litellm.config import environment
@@ -160,8 +160,8 @@ def install_image(here: Here) -> None:
         key="litellm-state",
         script="install -d -o litellm -g litellm -m 0750 /var/lib/litellm",
     )
-    build("litellm", made)
-    stand_in("litellm", version_folder(here), standing(here, made.tag))
+    engine_images.bring(here, "litellm", made)
+    engine_images.stand_in("litellm", version_folder(here), standing(here, made.tag))
 
 
 def problems(here: Here) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
-SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "switch")]
+SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "shipping", "switch")]
 ROWS = {
     "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in SECOND)],
     "second": SECOND,

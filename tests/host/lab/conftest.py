@@ -38,6 +38,7 @@ ORDER = (
         "split",
         "tls",
         "compose",
+        "shipping",
         "switch",
         "interrupted",
         "killed",

@@ -15,7 +15,7 @@ from deploys.lib.images import Image, build_script, present, prune_script, prune
 from deploys.lib.transaction import STATE
 from deploys.lib.workshop import Registry
 
-# What the largest image takes where the engine keeps it, and its archive, in MiB; LiteLLM's has 1,030 and 300.
+# What the largest image takes where the engine keeps it, and its archive, in MiB; LiteLLM's has 1,030 and 320.
 IMAGE_MB, ARCHIVE_MB = 3072, 1024
 THERE = "there"
 

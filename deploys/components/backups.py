@@ -174,8 +174,11 @@ BACKUPS = Component(
     probes=probes,
     hints=hints,
     listeners=lambda here: (
-        [Listener(p.s.port, ("pgbackrest",), "backups_port")] if (p := backups(here)) and p.apart else []
+        [Listener(p.s.port, ("pgbackrest",), "backups_port", askers=("backups",))]
+        if (p := backups(here)) and p.apart
+        else []
     ),
+    reaches=lambda here: [f"https://{p.s.s3_endpoint}"] if (p := backups(here)) and p.s.s3_endpoint else [],
     version=lambda here: "pgbackrest version 2>/dev/null | awk '{print $2}'" if backups(here) else "",
     group="backup",
     beside="postgres",

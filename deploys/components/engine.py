@@ -132,6 +132,12 @@ def probes(here: Here) -> list[Probe]:
     ]
 
 
+def reaches(here: Here) -> list[str]:
+    """Registries that are named without http:// or https://."""
+    s: EngineSettings = here.settings(EngineSettings)
+    return [base_image(here), *s.insecure_registries] if is_wanted(here) else []
+
+
 def problems(here: Here) -> list[str]:
     return engine_install.problems(here) if is_wanted(here) else []
 
@@ -153,6 +159,7 @@ ENGINE = Component(
     ready=ready,
     problems=problems,
     refusals=refusals,
+    reaches=reaches,
     probes=probes,
     version=lambda here: "docker version --format '{{.Server.Version}}'" if is_wanted(here) else "",
     group="all",

@@ -20,7 +20,7 @@ from deploys.components.redis import RedisSettings
 from deploys.components.redis_tls import HEALTH_AUTHORITY, authority
 from deploys.lib import pyenv
 from deploys.lib.checks import unread_by_compose
-from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
+from deploys.lib.component import MONITORS, Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.probes import local_url, patiently
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
@@ -163,7 +163,9 @@ HEALTH = Component(
     problems=problems,
     refusals=lambda here: engine_images.refusals(here, image),
     probes=probes,
-    listeners=lambda here: [Listener(here.settings(HealthSettings).port, ("python",), "health_port")],
+    listeners=lambda here: [
+        Listener(here.settings(HealthSettings).port, ("python",), "health_port", askers=(MONITORS,))
+    ],
     group="litellm",
     needs=("postgres", "redis"),
     serial=True,

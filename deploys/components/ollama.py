@@ -187,6 +187,8 @@ OLLAMA = Component(
     problems=problems,
     refusals=refusals,
     probes=probes,
-    listeners=lambda here: [Listener(here.settings(OllamaSettings).port, ("ollama",), "ollama_port")],
+    listeners=lambda here: [
+        Listener(here.settings(OllamaSettings).port, ("ollama",), "ollama_port", askers=("litellm", "health"))
+    ],
     version=lambda here: f"{CURL} --max-time 10 {base_url(here)}/api/version | tr -dc '0-9.'",
 )

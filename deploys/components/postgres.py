@@ -167,6 +167,8 @@ POSTGRES = Component(
     refusals=refusals,
     probes=probes,
     store=store,
-    listeners=lambda here: [Listener(here.settings(PostgresSettings).port, ("postgres",), "postgres_port")],
+    listeners=lambda here: [
+        Listener(here.settings(PostgresSettings).port, ("postgres",), "postgres_port", askers=("litellm", "health"))
+    ],
     version=lambda here: f"/usr/lib/postgresql/{major(here)}/bin/postgres --version | awk '{{print $3}}'",
 )

@@ -197,6 +197,8 @@ REDIS = Component(
     probes=probes,
     problems=problems,
     refusals=refusals,
-    listeners=lambda here: [Listener(here.settings(RedisSettings).port, ("redis-server",), "redis_port")],
+    listeners=lambda here: [
+        Listener(here.settings(RedisSettings).port, ("redis-server",), "redis_port", askers=("litellm", "health"))
+    ],
     version=lambda here: "redis-server --version | sed 's/.*v=\\([^ ]*\\).*/\\1/'",
 )

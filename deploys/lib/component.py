@@ -13,6 +13,8 @@ from deploys.lib.settings import Settings
 from deploys.lib.sizing import Demand, HostPlan, Machine
 
 Effect = Literal["none", "reload", "restart"]
+# Who may ask a port beside the hosts of components: whoever uses the gateway, and load balancers and monitoring.
+CLIENTS, MONITORS = "clients", "monitors"
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,23 @@ class Provision:
 class Listener:
     """A TCP port a component will listen on, and the process names that may already hold it.
 
-    ``unit`` is whose processes they are, when it is not the component's own unit.
+    ``unit`` is whose processes they are, when it is not the component's own unit. ``askers`` are who may ask it from
+    other hosts: components, whose hosts may, CLIENTS or MONITORS; nobody when there are none.
     """
 
     port: int
     owners: tuple[str, ...]
     setting: str
     unit: str = ""
+    askers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Member:
     """One host of the inventory, as the other hosts know it.
 
-    ``release`` is Debian's number, such as ``12``, and empty for a host outside this run.
+    ``release`` is Debian's number, such as ``12``, and empty for a host outside this run. ``listeners`` are those of
+    all of its components, and ``reaches`` the addresses elsewhere that they ask.
     """
 
     name: str
@@ -97,6 +102,8 @@ class Member:
     plan: HostPlan
     settings: Mapping[str, Settings]
     release: str = ""
+    listeners: tuple[Listener, ...] = ()
+    reaches: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
         return component in self.settings
@@ -153,6 +160,8 @@ class Component:
     ``confirm_seconds`` is for what could shut everybody out: within that time after a change somebody must have
     connected anew, or the host takes it back by itself; 30 at least, as a connection that hangs takes 10.
     ``runtimes`` are those under which it needs memory; under another one it declares nothing.
+    ``listeners`` are the ports it listens on and who may ask them; ``reaches`` are addresses outside
+    the site that it asks, beside those that its settings name as http:// or https://.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
     """
@@ -183,6 +192,7 @@ class Component:
     problems: Callable[[Here], list[str]] = _nothing
     refusals: Callable[[Here], list[Probe]] = _nothing
     listeners: Callable[[Here], list[Listener]] = _nothing
+    reaches: Callable[[Here], list[str]] = _nothing
     probes: Callable[[Here], list[Probe]] = _nothing
     version: Callable[[Here], str] = lambda here: ""
     serial: bool = False

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploys.lib.component import Component, Here, Member
 from deploys.lib.host_settings import HostSettings
+from deploys.lib.network import address_problems, port_problems, with_network
 from deploys.lib.origin import located
 from deploys.lib.settings import Resolve, Settings, SettingsError, refuse_unclaimed, settings_from
 from deploys.lib.sizing import PRESETS, Demand, HostPlan, Machine, SizingError, plan_host
@@ -138,8 +139,10 @@ def survey(hosts: Iterable[HostData], components: tuple[Component, ...]) -> tupl
         # One setting for all hosts is one mistake, not one per host.
         raise SettingsError(f"{', '.join(names)}: {problem}" for problem, names in whose.items())
     site = tuple(members)
-    problems = _wiring_problems(site, components)
-    if problems:
+    if problems := _wiring_problems(site, components):
+        raise SettingsError(with_origins(problems, hosts))
+    site = with_network(site, components)
+    if problems := _own_problems(site, components):
         raise SettingsError(with_origins(problems, hosts))
     return site
 
@@ -163,36 +166,6 @@ def with_origins(problems: Iterable[str], hosts: Sequence[HostData]) -> list[str
         return f"{names}{colon}{located(problem, where)}" if own else located(line, where)
 
     return [complete(line) for line in problems]
-
-
-def _address_problems(spread: list[Member]) -> list[str]:
-    """Addresses under which the hosts of a spread-out gateway would reach themselves, or one another's neighbour."""
-    problems = []
-    for address in dict.fromkeys(member.address for member in spread if member.address):
-        names = [member.name for member in spread if member.address == address]
-        place = ipaddress.ip_address(address)
-        if place.is_loopback or place.is_unspecified:
-            problems.append(
-                f"{', '.join(names)}: private_address: {address} leads every other host to itself; set the address "
-                "the others reach it under"
-            )
-        elif len(names) > 1:
-            problems.append(f"{', '.join(names)}: private_address: {address} is the address of more than one host")
-    return problems
-
-
-def _port_problems(here: Here, components: tuple[Component, ...]) -> list[str]:
-    """Ports that two settings of one host give to two services: the second one would not start."""
-    wanted: dict[int, list[str]] = {}
-    for component in components:
-        if here.member.has(component.name):
-            for listener in component.listeners(here):
-                wanted.setdefault(listener.port, []).append(listener.setting)
-    return [
-        f"{here.member.name}: {' and '.join(settings)} are both {port}; give each a port of its own"
-        for port, settings in wanted.items()
-        if len(set(settings)) > 1
-    ]
 
 
 def _wiring_problems(site: tuple[Member, ...], components: tuple[Component, ...]) -> list[str]:
@@ -219,10 +192,17 @@ def _wiring_problems(site: tuple[Member, ...], components: tuple[Component, ...]
             for member in spread
             if member.address is None
         ]
-        problems += _address_problems(spread)
-    if not problems:
-        for member in spread:
-            problems += _port_problems(Here(member, site), components)
+        problems += address_problems(spread)
+    return problems
+
+
+def _own_problems(site: tuple[Member, ...], components: tuple[Component, ...]) -> list[str]:
+    """What each host's components have against their settings."""
+    everywhere = {component.name for component in components if component.hosts == "all"}
+    problems: list[str] = []
+    for member in site:
+        if set(member.settings) - everywhere:
+            problems += port_problems(member)
             for component in components:
                 if member.has(component.name):
                     found = component.problems(Here(member, site))

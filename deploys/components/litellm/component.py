@@ -40,7 +40,7 @@ from deploys.components.litellm.settings import (
     LitellmSettings,
     default_workers,
 )
-from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe, Provision
+from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Link, Listener, Probe, Provision
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
@@ -232,7 +232,9 @@ LITELLM = Component(
     problems=problems,
     provisions=provisions,
     listeners=lambda here: [
-        Listener(here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port"),
+        Listener(
+            here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port", askers=(CLIENTS,)
+        ),
         *metrics.listeners(here.settings(LitellmSettings)),
     ],
     version=lambda here: f"readlink {ROOT}/current | sed 's,.*/,,; s/-.*//'",

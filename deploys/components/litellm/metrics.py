@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploys.components.litellm.observability import ObservabilitySettings
-from deploys.lib.component import ConfigFile, Listener, Probe
+from deploys.lib.component import MONITORS, ConfigFile, Listener, Probe
 from deploys.lib.probes import listens_only, local_url
 from deploys.lib.programs import TOOLS
 from deploys.lib.render import ROOT
@@ -28,7 +28,7 @@ def units(s: ObservabilitySettings, wanted: bool) -> list[str]:
 
 
 def listeners(s: ObservabilitySettings) -> list[Listener]:
-    return [Listener(s.metrics_port, ("python",), "litellm_metrics_port", UNIT)] if s.metrics else []
+    return [Listener(s.metrics_port, ("python",), "litellm_metrics_port", UNIT, (MONITORS,))] if s.metrics else []
 
 
 def probes(s: ObservabilitySettings) -> list[Probe]:

@@ -1,0 +1,83 @@
+"""The network of a site: what its hosts listen on, what they ask elsewhere, and addresses that cannot be."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from deploys.lib.component import Component, Here, Member
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def endpoint(url: str) -> tuple[str, int]:
+    """Host and port of ``url``, or of a registry as ``NAME:PORT/...``; the port is 0 where none can be told."""
+    parts = urlsplit(url if "://" in url else f"https://{url.partition('@')[0]}")
+    try:
+        return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return parts.hostname or "", 0
+
+
+def urls_in(value: Any) -> Iterator[str]:
+    """Every address of the web in settings, however deep. One in a secret may be asked too; its path is left out."""
+    if isinstance(value, SecretStr):
+        for url in urls_in(value.get_secret_value()):
+            host, port = endpoint(url)
+            yield f"{urlsplit(url).scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    elif isinstance(value, str):
+        if value.startswith(("http://", "https://")):
+            yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from urls_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from urls_in(inner)
+
+
+def with_network(site: tuple[Member, ...], components: tuple[Component, ...]) -> tuple[Member, ...]:
+    """``site`` with what its hosts listen on and ask, which a component may have to know of all others."""
+
+    def known(member: Member) -> Member:
+        here = Here(member, site)
+        present = [component for component in components if member.has(component.name)]
+        listeners = [listener for component in present for listener in component.listeners(here)]
+        reaches = [url for component in present for url in component.reaches(here)]
+        reaches += [url for settings in member.settings.values() for url in urls_in(settings.model_dump())]
+        return replace(member, listeners=tuple(listeners), reaches=tuple(dict.fromkeys(reaches)))
+
+    return tuple(known(member) for member in site)
+
+
+def address_problems(spread: list[Member]) -> list[str]:
+    """Addresses under which the hosts of a spread-out gateway would reach themselves, or one another's neighbour."""
+    problems = []
+    for address in dict.fromkeys(member.address for member in spread if member.address):
+        names = [member.name for member in spread if member.address == address]
+        place = ipaddress.ip_address(address)
+        if place.is_loopback or place.is_unspecified:
+            problems.append(
+                f"{', '.join(names)}: private_address: {address} leads every other host to itself; set the address "
+                "the others reach it under"
+            )
+        elif len(names) > 1:
+            problems.append(f"{', '.join(names)}: private_address: {address} is the address of more than one host")
+    return problems
+
+
+def port_problems(member: Member) -> list[str]:
+    """Ports that two settings of one host give to two services: the second one would not start."""
+    wanted: dict[int, list[str]] = {}
+    for listener in member.listeners:
+        wanted.setdefault(listener.port, []).append(listener.setting)
+    return [
+        f"{member.name}: {' and '.join(settings)} are both {port}; give each a port of its own"
+        for port, settings in wanted.items()
+        if len(set(settings)) > 1
+    ]

@@ -70,6 +70,21 @@ VARIED = {
         "_ss = {'ss -Hltnp': ['LISTEN 0 511 0.0.0.0:6379 0.0.0.0:* users:((\"valkey-server\",pid=7,fd=6))']}\n"
         "redis = [(name, {**data, 'fake_responses': {**_ss, **_answers}}) for name, data in redis]\n"
     ),
+    "closed": (
+        "from inventories import fake as _fake\n"
+        "_closed = {'firewall_ingress': 'needed', 'firewall_operator_networks': ['203.0.113.0/24']}\n"
+        "for _group in ('postgres', 'redis', 'ollama', 'litellm'):\n"
+        "    globals()[_group] = [(name, {**data, **_closed}) for name, data in getattr(_fake, _group)]\n"
+    ),
+    "shut-out": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_closed = {\n"
+        "    'firewall_ingress': 'needed',\n"
+        "    'firewall_operator_networks': ['203.0.113.0/24'],\n"
+        "}\n"
+        "_came = {'SSH_CONNECTION': ['198.51.100.4 50000 192.0.2.11 22', '0', '1']}\n"
+        "redis = [(n, {**data, **_closed, 'fake_responses': {**_came, **_answers}}) for n, data in redis]\n"
+    ),
     # Settings from every place that there is: beside the inventory, in it, and in files of --group-data.
     "placed/fake": (
         "from inventories.fake import litellm, ollama, postgres\n"
@@ -150,6 +165,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
         "compose": on("compose", SITE, "--json"),
         "shipped": built("shipped", WORKS, "-y", "--debug", "--data", "components=litellm,health"),
         "no workshop": built("no-workshop", "echo 'it is off' >&2; exit 1", "-y", "--debug"),
+        "closed": on("closed", SITE, "--json"),
+        "shut out": on("shut-out", SITE, "-y", "--debug"),
         "no redis": on("no-redis", SITE, "-y", "--debug"),
         "old debian": on("old-debian", SITE, "-y", "--debug"),
         "too large": on("too-large", SITE, "-y", "--debug"),

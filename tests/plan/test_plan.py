@@ -17,6 +17,7 @@ TIDY = "engine | Containers that are left"
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
     "engine": set(),
+    "firewall": set(),
     "postgres": {"@fake/db"},
     "backups": {"@fake/db"},
     "redis": {"@fake/cache"},
@@ -65,7 +66,7 @@ def test_each_component_is_on_its_own_hosts_only(ran: Runs) -> None:
     assert set(HOSTS) == {component.name for component in COMPONENTS}
 
 
-@pytest.mark.parametrize("component", [name for name in HOSTS if name not in ("base", "engine")])
+@pytest.mark.parametrize("component", [name for name in HOSTS if name not in ("base", "engine", "firewall")])
 def test_a_component_is_installed_then_switched_then_ready_then_provisioned(ran: Runs, component: str) -> None:
     order = names(ran("plan"), component)
     begin = order.index(SWITCH)
@@ -108,6 +109,24 @@ def test_images_are_built_here_once_for_both_gateways_before_either_is_changed(r
     assert len({path for _, path, _ in sent}) == 2, "one archive for both"
     assert "the same image is being built for another host" in done.text
     assert done.text.rindex("/var/lib/portcullis/shipped/portcullis-") < done.text.index("staged/litellm.")
+
+
+def test_every_host_that_is_closed_gets_its_rules_before_there_is_anything_to_ask(ran: Runs) -> None:
+    done = ran("closed")
+    assert done.code == 0, done.text
+    where = {one["name"]: set(one["hosts_with_change"]) for one in done.plan if one["name"].startswith("firewall | ")}
+    assert where == {
+        "firewall | Begin": set(),
+        "firewall | Packages": HOSTS["base"],
+        f"firewall | {SWITCH}": HOSTS["base"],
+        "firewall | Ready": HOSTS["base"],
+    }
+    order = names(done)
+    assert order.index("base | Ready") < order.index("firewall | Begin") < order.index("postgres | Begin")
+
+
+def test_other_hosts_get_nothing_of_a_firewall(ran: Runs) -> None:
+    assert names(ran("plan"), "firewall") == ["Begin", SWITCH, "Ready"]
 
 
 def test_other_hosts_get_nothing_of_an_engine(ran: Runs) -> None:

@@ -54,6 +54,11 @@ FOLDER = "run pyinfra from Portcullis' own folder, the one with config.py and gr
             "nothing was changed: @fake/cache: port 6379 (redis_port) is taken by valkey-server; stop it or "
             "set redis_port",
         ),
+        (
+            "shut out",
+            "nothing was changed: @fake/cache: firewall_operator_networks: this run comes from 198.51.100.4, which is "
+            "in none of 203.0.113.0/24; it would shut itself out. Name its network too (set in shut-out.py:4)",
+        ),
     ],
 )
 def test_a_run_is_refused_with_one_sentence(ran: Runs, case: str, sentence: str) -> None:
@@ -110,7 +115,7 @@ def test_a_folder_in_place_of_an_inventory_is_said_with_the_files_in_it(ran: Run
     assert "/no-redis.py, " in done.error and done.error.endswith("; nothing was changed")
 
 
-@pytest.mark.parametrize("case", ["no redis", "old debian", "port taken", "wrong", "too large", "sudoo"])
+@pytest.mark.parametrize("case", ["no redis", "old debian", "port taken", "shut out", "wrong", "too large", "sudoo"])
 def test_a_refused_run_only_asked(ran: Runs, case: str) -> None:
     done = ran(case)
     assert "--> Beginning operation run" not in done.text

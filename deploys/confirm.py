@@ -7,6 +7,7 @@ question takes a few seconds at most, asks nobody for a password, and an answer 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
     Returns why no new connection came about, in words; empty when one did, or none was asked for. Raises ConnectError
     when the host has been silent for longer than it takes to undo everything.
     """
+    # What goes wrong with a connection is an exception here as well; paramiko would show it with a traceback.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     one = state.inventory.get_host(host.name)
     question = StepProgress().command(unit, f"{folder}/log")
     shown, heard, why, waits = Shown.now(), time.monotonic(), "", True
@@ -120,8 +123,12 @@ def _connected(one: Any) -> Any:
     # Keys of hosts as they are in the file now: what this run has accepted is there, and not asked about again.
     get_host_keys.cache.clear()
     connector = type(one.connector)(one.state, one)
-    with gevent.Timeout(QUESTION_SECONDS, TimeoutError(f"no connection in {QUESTION_SECONDS} s")):
-        connector.connect()
+    try:
+        with gevent.Timeout(QUESTION_SECONDS, TimeoutError(f"no connection in {QUESTION_SECONDS} s")):
+            connector.connect()
+    except BaseException:
+        _hang_up(connector)
+        raise
     return connector
 
 

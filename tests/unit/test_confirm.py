@@ -108,6 +108,7 @@ def test_it_is_tried_again_until_the_host_has_put_back_and_why_it_failed_is_told
     world.says = lambda: ["active", WAITS] if world.now < 60 else ["inactive"]
     assert follow() == "Could not connect (refused)"
     assert len(world.opened) > 3 and not world.confirmed_over
+    assert all(wire.closed for wire in world.opened[1:])
 
 
 def test_a_connection_that_comes_about_late_still_confirms(world: World) -> None:

@@ -48,16 +48,18 @@ def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
     question = StepProgress().command(unit, f"{folder}/log")
     shown, heard, why, waits = Shown.now(), time.monotonic(), "", True
     while True:
-        answer = _ask(one.connector, question)
-        if answer is None and (answer := _ask_anew(one, question)) is None:
+        try:
+            answer = _ask_somehow(one, question)
+        except UNREACHABLE as error:
+            why = _words(error)
             if time.monotonic() - heard > seconds + SILENCE_SECONDS:
                 _hang_up(one.connector)
                 raise ConnectError(
                     f"no answer for {seconds + SILENCE_SECONDS} s: the host should have put back what nobody has "
-                    "confirmed; look at it from its console"
-                )
+                    f"confirmed; look at it from its console (a new connection: {why})"
+                ) from None
             shown.show("no answer; the host puts back by itself what nobody confirms")
-        elif answer is not None:
+        else:
             heard = time.monotonic()
             running, line = StepProgress().process(answer) if answer else StepProgress.default()
             if not running:
@@ -69,41 +71,50 @@ def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
         shown.rest()
 
 
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
 def _confirm(one: Any, staged: str) -> str:
     """Say on the host, over a connection made now, that there is one. Why that did not work, in words."""
     try:
         with _anew(one) as connector:
             said = _run(connector, f"[ -d {staged} ] && : >{staged}/confirmed && echo confirmed")
     except UNREACHABLE as error:
-        return str(error) or type(error).__name__
+        return _words(error)
     if said[-1:] == ["confirmed"]:
         logger.info(f"{host.print_prefix}connected anew: the change stays")
         return ""
     return said[-1] if said else "nothing could be run over it"
 
 
-def _ask(connector: Any, command: str) -> list[str] | None:
-    """What ``command`` prints as root; None when it cannot be asked."""
+def _ask_somehow(one: Any, command: str) -> list[str]:
+    """What ``command`` prints as root, over the run's connection; or over a new one, which is the run's from then on.
+
+    Its own may be cut off for good.
+    """
     try:
-        said = _run(connector, f"{command}; echo asked")
+        return _ask(one.connector, command)
     except UNREACHABLE:
-        return None
-    return said[:-1] if said[-1:] == ["asked"] or not said else None
-
-
-def _ask_anew(one: Any, command: str) -> list[str] | None:
-    """The same over a new connection; when that answers, the run goes on with it: its own may be cut off for good."""
-    try:
         connector = _connected(one)
-    except UNREACHABLE:
-        return None
-    if (answer := _ask(connector, command)) is None:
-        _hang_up(connector)
-        return None
+    try:
+        answer = _ask(connector, command)
+    except BaseException:
+        if connector is not one.connector:
+            _hang_up(connector)
+        raise
     if connector is not one.connector:
         _hang_up(one.connector)
         one.connector = connector
     return answer
+
+
+def _ask(connector: Any, command: str) -> list[str]:
+    """What ``command`` prints as root; nothing on a host that is only imagined."""
+    said = _run(connector, f"{command}; echo asked")
+    if said and said[-1] != "asked":
+        raise ConnectError(said[-1])
+    return said[:-1]
 
 
 @contextmanager

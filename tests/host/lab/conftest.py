@@ -36,6 +36,7 @@ ORDER = (
         "lock",
         "first_switch",
         "split",
+        "firewall",
         "tls",
         "compose",
         "shipping",

@@ -1,0 +1,228 @@
+"""A site whose hosts are closed: every port asked from every host; and no change that shuts the operator out stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploys.components.firewall import RULES, UNIT
+from tests.host.lab.conftest import Deployed, Site
+from tests.host.support import Server
+from tests.host.support_lab import SITE, VERIFY, Running, run, until
+from tests.host.support_ledger import ROLLBACK, last_run, state
+from tests.host.support_network import inside, operator, reached, reboot
+from tests.host.support_watch import differences, files_only, picture
+from tests.lab.lab import Lab
+
+SERVICES = {"db": 5432, "cache": 6379, "llm": 11434, "gw": 4100}
+ONLY = {"components": "firewall"}
+SHUT = "tcp dport 22 drop"
+UNDO = "/etc/systemd/system/portcullis-undo-firewall.service"
+PENDING = "/var/lib/portcullis/pending/firewall"
+
+
+def closed(**more: object) -> dict[str, object]:
+    return {"firewall_ingress": "needed", "firewall_operator_networks": [operator()], **ONLY, **more}
+
+
+def kind(server: Server) -> str:
+    """What a host of the site is for: db, cache, llm or gw."""
+    return server.name.removeprefix("ht-split-").partition("-")[0]
+
+
+def ruleset(server: Server) -> str:
+    """Everything the kernel has, without how often a rule was used."""
+    return inside(server, "nft --stateless --terse list ruleset")
+
+
+@pytest.fixture(scope="module")
+def site(split: Deployed) -> Iterator[Deployed]:
+    """The spread-out site with every host closed, and open again afterwards."""
+    before = {server.name: files_only(picture(server)) for server in split.servers}
+    done = run(split.name, SITE, **closed())
+    assert done.status == 0, done.problem
+    assert done.log.count("connected anew: the change stays") == len(split.servers)
+    yield split
+    done = run(split.name, SITE, **ONLY)
+    assert done.status == 0, done.problem
+    for server in split.servers:
+        assert differences(before[server.name], files_only(picture(server))) == []
+        assert "table inet portcullis" not in ruleset(server)
+
+
+@pytest.fixture(scope="module")
+def cache(site: Deployed) -> Server:
+    return next(server for server in site.servers if kind(server) == "cache")
+
+
+@pytest.fixture(scope="module")
+def stranger(site: Deployed) -> Iterator[Server]:
+    """One more host in the same network, which is in no group."""
+    host = Lab(site.name).start_host("ht-split-stranger", "trixie", ("strangers",))
+    data = {**site.servers[0].data, "ssh_hostname": host.address}
+    data["ssh_known_hosts_file"] = str(data["ssh_known_hosts_file"]).replace(site.servers[0].name, host.name)
+    yield Server(host.name, data, {})
+
+
+def test_every_port_is_open_to_those_who_need_it_and_to_nobody_else(site: Deployed, stranger: Server) -> None:
+    ports = [22, 4001, 4101, 9999, *SERVICES.values()]
+    for target in site.servers:
+        own = SERVICES[kind(target)]
+        for source in (*site.servers, stranger):
+            if source.name == target.name:
+                continue
+            may = own == 4100 or kind(source) == "gw"
+            wanted = {port: "open" if port == own and may else "dropped" for port in ports}
+            assert reached(source, target.address, ports) == wanted, f"{source.name} asks {target.name}"
+
+
+def test_the_second_run_changes_nothing_and_the_site_works(site: Deployed) -> None:
+    again = run(site.name, SITE, **closed())
+    assert again.status == 0 and again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
+    verified = run(site.name, VERIFY, **{**closed(), "components": "all"})
+    assert verified.status == 0, verified.problem
+    assert verified.log.count("has the rules that it should") == len(site.servers)
+
+
+def test_rules_that_somebody_has_changed_are_noticed_and_loaded_again(site: Deployed, cache: Server) -> None:
+    wanted = ruleset(cache)
+    for change in ("nft insert rule inet portcullis input accept", "nft flush ruleset"):
+        inside(cache, change)
+        assert run(site.name, VERIFY, "--limit", cache.name, **closed()).status == 1
+        assert run(site.name, SITE, "--limit", cache.name, **closed()).status == 0
+        assert ruleset(cache) == wanted, change
+
+
+def test_a_run_from_elsewhere_than_it_allows_is_refused(site: Site, cache: Server) -> None:
+    before = state(cache), ruleset(cache)
+    refused = run(site.name, SITE, **closed(firewall_operator_networks=["198.51.100.0/24"]))
+    assert refused.status == 1 and "nothing was changed: " in refused.log, refused.problem
+    assert f"this run comes from {operator()}, which is in none of 198.51.100.0/24; it would shut itself out" in (
+        " ".join(refused.log.split())
+    )
+    assert (state(cache), ruleset(cache)) == before
+
+
+def test_rules_that_nft_does_not_understand_are_not_used(site: Site, cache: Server) -> None:
+    before = state(cache), ruleset(cache)
+    done = run(site.name, SITE, "--limit", cache.name, **closed(firewall_extra_rules="tcp dprt 22 accept"))
+    assert done.status == 1 and "the new files did not pass their check: " in done.log, done.problem
+    assert (state(cache), ruleset(cache)) == before
+
+
+def test_rules_that_shut_us_out_are_put_back(site: Site, cache: Server) -> None:
+    """Also for connections that were there before: the run loses its own."""
+    before = state(cache), ruleset(cache)
+    done = run(site.name, SITE, "--limit", cache.name, **closed(firewall_extra_rules=SHUT))
+    assert done.status == 1, done.problem
+    said = [line for line in done.log.splitlines() if "nobody could connect anew within 60 s" in line]
+    assert len(said) == 1 and f"the previous files were put back and {UNIT} serves with them (a new" in said[0], said
+    assert (state(cache), ruleset(cache)) == before and done.seconds < 180
+    assert run(site.name, SITE, "--limit", cache.name, **closed()).changed == []
+
+
+def waiting(lab: str, server: Server) -> Running:
+    """A run that shuts us out, at the moment at which the host waits for somebody to connect."""
+    going = Running(lab, SITE, "--limit", server.name, **closed(firewall_extra_rules=SHUT))
+    log = "tail -q -n 1 /var/lib/portcullis/switched/firewall.*/log"
+    until(lambda: "for a new connection" in inside(server, log).splitlines()[-1], 120, "the host waits")
+    assert inside(server, f"ls {UNDO}; cat {PENDING}")
+    return going
+
+
+def back(server: Server, before: tuple[object, object], seconds: float) -> None:
+    until(lambda: not inside(server, f"cat {PENDING} 2>/dev/null || true"), seconds, "it is put back")
+    until(lambda: ruleset(server) == before[1], 30, "the rules are as before")
+    assert (state(server), ruleset(server)) == before
+    assert inside(server, f"ls {UNDO} 2>/dev/null || true") == ""
+
+
+@pytest.mark.parametrize("what", ["our machine dies", "the program is killed", "the host is restarted"])
+def test_rules_that_shut_us_out_are_put_back_although(site: Site, cache: Server, what: str) -> None:
+    before = state(cache), ruleset(cache)
+    going = waiting(site.name, cache)
+    if what == "our machine dies":
+        going.kill()
+        back(cache, before, 90)
+        return
+    if what == "the program is killed":
+        inside(cache, "systemctl kill -s KILL portcullis-transact-firewall.service")
+        back(cache, before, 30)
+    else:
+        reboot(cache)
+        back(cache, before, 30)
+        assert inside(cache, "journalctl -b -o cat -u 'portcullis-undo-*'").count("was restarted before anybody") == 1
+        assert inside(cache, "systemctl is-active redis-server ssh " + UNIT)
+    done = going.finish()
+    assert done.status == 1, done.problem
+
+
+def test_a_closed_host_is_closed_when_it_starts(site: Site, cache: Server, stranger: Server) -> None:
+    wanted = ruleset(cache)
+    reboot(cache)
+    assert ruleset(cache) == wanted
+    assert reached(stranger, cache.address, [22, 6379]) == {22: "dropped", 6379: "dropped"}
+    assert run(site.name, SITE, "--limit", cache.name, **closed()).changed == []
+
+
+def test_going_back_is_confirmed_and_takes_all_of_it_away(site: Deployed, cache: Server) -> None:
+    inside(cache, "nft add table inet somebodys; nft add chain inet somebodys c")
+    assert run(site.name, SITE, "--limit", cache.name, **ONLY).status == 0
+    home, at_home = last_run(cache), (state(cache), ruleset(cache))
+    assert "portcullis" not in at_home[1] and "somebodys" in at_home[1]
+    assert run(site.name, SITE, "--limit", cache.name, **closed()).status == 0
+    done = run(site.name, ROLLBACK, "--limit", cache.name, run=home)
+    assert done.status == 0 and "connected anew: the change stays" in done.log, done.problem
+    assert (state(cache), ruleset(cache)) == at_home and inside(cache, f"ls {RULES} 2>/dev/null || true") == ""
+    assert run(site.name, SITE, "--limit", cache.name, **closed()).status == 0
+    inside(cache, "nft delete table inet somebodys")
+
+
+PUBLISH = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq install -y --no-install-recommends docker.io iptables busybox-static >/dev/null
+cd /tmp && mkdir -p image/bin image/www && cp /bin/busybox image/bin/ && echo published >image/www/index.html
+tar -C image -c . | docker import - tiny:1 >/dev/null
+for port in 8081 8082; do
+    docker run -d --name p$port -p 0.0.0.0:$port:80 tiny:1 /bin/busybox httpd -f -p 80 -h /www >/dev/null
+done
+docker inspect -f '{{.NetworkSettings.IPAddress}}' p8081
+"""
+
+
+def test_ports_that_containers_publish_are_closed_as_well(site: Deployed, cache: Server, stranger: Server) -> None:
+    address = inside(cache, PUBLISH)
+    try:
+        way = f"ip route replace {address}/32 via {cache.address}"
+        inside(stranger, way)
+        assert reached(stranger, cache.address, [8081, 8082]) == {8081: "dropped", 8082: "dropped"}
+        assert reached(stranger, address, [80]) == {80: "dropped"}, "a container's own address"
+        friend = next(server for server in site.servers if kind(server) == "llm")
+        opened = closed(firewall_extra_ports=[{"port": 8081, "networks": [friend.address]}])
+        assert run(site.name, SITE, "--limit", cache.name, **opened).status == 0
+        assert reached(friend, cache.address, [8081, 8082]) == {8081: "open", 8082: "dropped"}
+        assert reached(stranger, cache.address, [8081, 8082]) == {8081: "dropped", 8082: "dropped"}
+        # What containers ask of others is theirs, and the host still asks them.
+        mirror = f"docker exec p8081 /bin/busybox wget -q -T 5 -O - http://{friend.address}:1 2>&1 || true"
+        assert "refused" in inside(cache, mirror) or "timed out" in inside(cache, mirror)
+        assert inside(cache, f"curl -s --noproxy '*' http://{address}") == "published"
+        assert inside(cache, "iptables -t nat -S DOCKER | grep -c 8081") == "1", "Docker's rules are still its own"
+    finally:
+        inside(cache, "docker rm -f p8081 p8082 >/dev/null; apt-get -qq purge -y docker.io >/dev/null 2>&1; true")
+
+
+def test_what_a_host_may_ask_can_be_held_to_what_it_needs(site: Deployed) -> None:
+    gateway = next(server for server in site.servers if kind(server) == "gw")
+    by_kind = {kind(server): server.address for server in site.servers}
+    done = run(site.name, SITE, "--limit", gateway.name, **closed(firewall_egress="needed"))
+    assert done.status == 0, done.problem
+    assert reached(gateway, by_kind["db"], [5432]) == {5432: "open"}
+    assert reached(gateway, by_kind["cache"], [6379]) == {6379: "open"}
+    assert reached(gateway, operator(), [9999, 25]) == {9999: "dropped", 25: "dropped"}, "refused at once, here"
+    assert inside(gateway, "getent ahosts deb.debian.org >/dev/null && echo named || echo unnamed")
+    verified = run(
+        site.name, VERIFY, "--limit", gateway.name, **{**closed(firewall_egress="needed"), "components": "all"}
+    )
+    assert verified.status == 0, verified.problem
+    assert run(site.name, SITE, "--limit", gateway.name, **closed()).status == 0

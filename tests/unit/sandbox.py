@@ -133,6 +133,7 @@ class Sandbox:
             "PORTCULLIS_COMPOSE": str(self.etc),
             "PORTCULLIS_TOOLS": str(self.root / "tools"),
             "PORTCULLIS_LOCK": str(self.root / "lock"),
+            "PORTCULLIS_RUN": str(self.root / "run"),
             "FAKE": str(self.fake),
             "ETC": str(self.etc),
             "UNITS": str(self.units),

@@ -53,6 +53,7 @@ def armed(box: Sandbox) -> bool:
 
 def at_rest(box: Sandbox) -> None:
     assert not armed(box) and not (box.units / "sysinit.target.wants").exists()
+    assert not list((box.root / "run").glob("*"))
     for folder in ("staged", "pending"):
         assert not list((box.state / folder).iterdir()), folder
 
@@ -191,8 +192,11 @@ def test_wherever_a_run_is_killed_it_is_undone_or_done(tmp_path: Path) -> None:
 
 def test_the_unit_that_undoes_runs_before_what_the_change_is_about(box: Sandbox) -> None:
     texts: list[str] = []
-    box.run(version(box, "two"), waits=lambda: texts.append((box.units / UNDO).read_text()))
-    (text,) = texts
+    mark = box.root / "run" / "x.unconfirmed"
+    box.run(version(box, "two"), waits=lambda: texts.extend([(box.units / UNDO).read_text(), str(mark.exists())]))
+    text, marked = texts
+    # It is wanted by a target that every start of a service asks for, the one that is being confirmed among them.
+    assert f"\nConditionPathExists=!{mark}\n" in text and marked == "True", "not before the next start of the host"
     assert f"\nBefore=sysinit.target systemd-sysctl.service network-pre.target shutdown.target {UNIT} \n" in text
     assert f"\nExecStart=/bin/sh {box.program} x R1 {box.backups} boot\n" in text
     assert (ROOT / "payload" / "host" / "transact-confirm").is_file()

@@ -122,7 +122,7 @@ def problems(here: Here) -> list[str]:
 CAME_IN = (
     "pid=$$; while [ \"${pid:-0}\" -gt 1 ]; do found=$(tr '\\0' '\\n' <\"/proc/$pid/environ\" 2>/dev/null | "
     'sed -n \'s/^SSH_CONNECTION=//p\'); [ -z "$found" ] || { echo "$found"; exit 0; }; '
-    "pid=$(ps -o ppid= -p \"$pid\" 2>/dev/null | tr -d ' '); done"
+    "pid=$(sed 's/.*) . //' \"/proc/$pid/stat\" 2>/dev/null | cut -d ' ' -f 1); done"
 )
 
 

@@ -28,7 +28,7 @@ def closed(**more: object) -> dict[str, object]:
 
 def kind(server: Server) -> str:
     """What a host of the site is for: db, cache, llm or gw."""
-    return server.name.removeprefix("ht-split-").partition("-")[0]
+    return server.name.removeprefix("ht-split-").rstrip("12")
 
 
 def ruleset(server: Server) -> str:

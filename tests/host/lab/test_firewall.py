@@ -12,7 +12,7 @@ from tests.host.support import Server
 from tests.host.support_lab import SITE, VERIFY, Running, run, until
 from tests.host.support_ledger import ROLLBACK, last_run, state
 from tests.host.support_network import inside, operator, reached, reboot
-from tests.host.support_watch import differences, files_only, picture
+from tests.host.support_watch import differences
 from tests.lab.lab import Lab
 
 SERVICES = {"db": 5432, "cache": 6379, "llm": 11434, "gw": 4100}
@@ -39,7 +39,7 @@ def ruleset(server: Server) -> str:
 @pytest.fixture(scope="module")
 def site(split: Deployed) -> Iterator[Deployed]:
     """The spread-out site with every host closed, and open again afterwards."""
-    before = {server.name: files_only(picture(server)) for server in split.servers}
+    before = {server.name: state(server) for server in split.servers}
     done = run(split.name, SITE, **closed())
     assert done.status == 0, done.problem
     assert done.log.count("connected anew: the change stays") == len(split.servers)
@@ -47,7 +47,8 @@ def site(split: Deployed) -> Iterator[Deployed]:
     done = run(split.name, SITE, **ONLY)
     assert done.status == 0, done.problem
     for server in split.servers:
-        assert differences(before[server.name], files_only(picture(server))) == []
+        after = {name: found for name, found in state(server).items() if found != "absent"}
+        assert differences(before[server.name], after) == []
         assert "table inet portcullis" not in ruleset(server)
 
 

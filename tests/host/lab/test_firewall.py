@@ -47,8 +47,9 @@ def site(split: Deployed) -> Iterator[Deployed]:
     done = run(split.name, SITE, **ONLY)
     assert done.status == 0, done.problem
     for server in split.servers:
-        after = {name: found for name, found in state(server).items() if found != "absent"}
-        assert differences(before[server.name], after) == []
+        after = state(server)
+        assert differences(before[server.name], {name: after[name] for name in before[server.name]}) == []
+        assert not inside(server, f"ls {RULES} /etc/systemd/system/{UNIT} 2>/dev/null || true")
         assert "table inet portcullis" not in ruleset(server)
 
 

@@ -20,6 +20,7 @@ from deploys.components.backups_files import (
 from deploys.components.backups_problems import problems, refusals
 from deploys.components.backups_settings import BackupsSettings
 from deploys.components.backups_site import LONG_SECONDS, STATE, Backups, backups, program
+from deploys.components.postgres_settings import ACCOUNT
 from deploys.lib.component import Component, Here, Listener, Probe, Provision
 from deploys.lib.ledger import RUN_ID
 from deploys.lib.sizing import Demand, Machine
@@ -179,6 +180,7 @@ BACKUPS = Component(
         else []
     ),
     reaches=lambda here: [f"https://{p.s.s3_endpoint}"] if (p := backups(here)) and p.s.s3_endpoint else [],
+    confined=ACCOUNT,
     version=lambda here: "pgbackrest version 2>/dev/null | awk '{print $2}'" if backups(here) else "",
     group="backup",
     beside="postgres",

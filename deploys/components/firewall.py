@@ -12,6 +12,7 @@ from deploys import operations
 from deploys.components import firewall_rules
 from deploys.components.firewall_settings import FirewallSettings
 from deploys.lib.component import Component, ConfigFile, Here, Probe
+from deploys.lib.probes import system_user
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine
 
@@ -31,8 +32,15 @@ def demand(s: FirewallSettings, machine: Machine, tenants: frozenset[str]) -> De
 
 
 def install(here: Here) -> None:
+    s: FirewallSettings = here.settings(FirewallSettings)
     if is_wanted(here):
         operations.packages(name="firewall | Packages", names=["nftables"])
+    users = firewall_rules.accounts(here)
+    if s.egress == "needed" and users:
+        # The rules name them, and are there before the services are.
+        known = " && ".join(f"getent passwd {one.name} >/dev/null" for one in users)
+        make = "; ".join(system_user(one.name, one.home, one.shell) for one in users)
+        operations.unless(name="firewall | Users that its rules name", test=known, command=make)
 
 
 def rules(here: Here) -> str:
@@ -45,6 +53,7 @@ def rules(here: Here) -> str:
         ingress=firewall_rules.ingress(here),
         published=firewall_rules.extra(s),
         egress=firewall_rules.egress(here),
+        held=firewall_rules.held(here),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from deploys.components.firewall_settings import EVERYONE, FirewallSettings, written
-from deploys.lib.component import CLIENTS, MONITORS, Here, Listener
+from deploys.lib.component import CLIENTS, MONITORS, Account, Here, Listener
 from deploys.lib.network import endpoint
 
 
@@ -61,7 +61,8 @@ def _askers(here: Here, listener: Listener) -> list[str]:
 def ingress(here: Here) -> list[Rule]:
     """What other hosts may ask this one, SSH excepted."""
     s: FirewallSettings = here.settings(FirewallSettings)
-    own = [Rule(one.port, "tcp", tuple(_askers(here, one)), one.setting) for one in here.member.listeners]
+    listeners = [listener for one in here.member.traffic for listener in one.listeners]
+    own = [Rule(one.port, "tcp", tuple(_askers(here, one)), one.setting) for one in listeners]
     return [*(rule for rule in own if rule.networks), *extra(s)]
 
 
@@ -72,18 +73,69 @@ def extra(s: FirewallSettings) -> list[Rule]:
 def egress(here: Here) -> list[Rule]:
     """What this host may ask beside names, the time and the web."""
     s: FirewallSettings = here.settings(FirewallSettings)
+    urls = [*here.member.named, *(url for one in here.member.traffic for url in one.reaches)]
+    more = [Rule(one.port, one.protocol, tuple(one.networks), "firewall_egress_extra") for one in s.egress_extra]
+    elsewhere = [rule for rule in _elsewhere(urls) if rule.port not in (80, 443)]
+    return _together([*_of_others(here, here.member.settings), *elsewhere, *more])
+
+
+@dataclass(frozen=True)
+class Held:
+    """The user of a confined service: whom it answers, and what it may ask; ``names`` when it has to ask for names."""
+
+    user: str
+    answers: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    names: bool
+
+    def matches(self) -> list[str]:
+        return matches(self.answers, "daddr")
+
+
+def held(here: Here) -> list[Held]:
+    """Every user of this host whose processes have to do with nobody but these."""
+    s: FirewallSettings = here.settings(FirewallSettings)
+    found = []
+    for account in accounts(here):
+        own = [one for one in here.member.traffic if one.confined == account]
+        ports = [listener for one in own for listener in one.listeners]
+        answers = [network for listener in ports for network in _askers(here, listener)]
+        numbers = {listener.port for listener in ports}
+        answers += [network for rule in extra(s) if rule.port in numbers for network in rule.networks]
+        reached = _elsewhere(url for one in own for url in one.reaches)
+        rules = _together([*_of_others(here, [one.component for one in own]), *reached])
+        named = any(rule.networks == tuple(EVERYONE) for rule in reached)
+        found.append(Held(account.name, tuple(dict.fromkeys(answers)), tuple(rules), named))
+    return found
+
+
+def accounts(here: Here) -> list[Account]:
+    """The users of this host's confined services."""
+    return list(dict.fromkeys(one.confined for one in here.member.traffic if one.confined))
+
+
+def _of_others(here: Here, components: Collection[str]) -> list[Rule]:
+    """Services of other hosts that ``components`` of this one use."""
+    return [
+        Rule(listener.port, "tcp", (other.address,), listener.setting)
+        for other in here.site
+        for one in other.traffic
+        for listener in one.listeners
+        if other.name != here.member.name and other.address and {*listener.askers} & {*components}
+    ]
+
+
+def _elsewhere(urls: Iterable[str]) -> list[Rule]:
+    places = [endpoint(url) for url in urls]
+    return [Rule(port, "tcp", tuple(_where(host)), "an address in the settings") for host, port in places if port]
+
+
+def _together(rules: Iterable[Rule]) -> list[Rule]:
+    """One rule for each port and reason."""
     found: dict[tuple[int, str, str], list[str]] = {}
-    for other in here.site:
-        for listener in other.listeners:
-            if other.name != here.member.name and other.address and any(map(here.member.has, listener.askers)):
-                found.setdefault((listener.port, "tcp", listener.setting), []).append(other.address)
-    for url in here.member.reaches:
-        host, port = endpoint(url)
-        if port and port not in (80, 443):
-            found.setdefault((port, "tcp", "an address in the settings"), []).extend(_where(host))
-    for one in s.egress_extra:
-        found.setdefault((one.port, one.protocol, "firewall_egress_extra"), []).extend(one.networks)
-    return [Rule(port, protocol, tuple(nets), what) for (port, protocol, what), nets in found.items()]
+    for rule in rules:
+        found.setdefault((rule.port, rule.protocol, rule.what), []).extend(rule.networks)
+    return [Rule(port, protocol, tuple(dict.fromkeys(nets)), what) for (port, protocol, what), nets in found.items()]
 
 
 def _where(host: str) -> Iterable[str]:

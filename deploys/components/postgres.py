@@ -7,6 +7,7 @@ from deploys.components.backups_site import backups
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
 from deploys.components.postgres_install import as_postgres, cluster, copies, copy_name, major, unit
+from deploys.components.postgres_settings import ACCOUNT
 from deploys.components.postgres_settings import PostgresSettings as PostgresSettings
 from deploys.components.postgres_tuning import MINIMUM_MB, tuning
 from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe, Provision
@@ -170,5 +171,6 @@ POSTGRES = Component(
     listeners=lambda here: [
         Listener(here.settings(PostgresSettings).port, ("postgres",), "postgres_port", askers=("litellm", "health"))
     ],
+    confined=ACCOUNT,
     version=lambda here: f"/usr/lib/postgresql/{major(here)}/bin/postgres --version | awk '{{print $3}}'",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from deploys.lib.checks import long_enough
+from deploys.lib.component import Account
 from deploys.lib.patterns import URL, worded
 from deploys.lib.settings import Port, Secret, Settings, secret
 
@@ -17,6 +18,8 @@ TAKEN = {
     "public", "none", "user", "current_user", "session_user", "current_role", "default", "table", "select",
 }  # fmt: skip
 
+# The server's user, and pgBackRest's.
+ACCOUNT = Account("postgres", "/var/lib/postgresql", "/bin/bash")
 
 NAME = worded(
     r"^[a-z_][a-z0-9_]{0,62}$",

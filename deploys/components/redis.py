@@ -14,7 +14,7 @@ from deploys.components.redis_image import image
 from deploys.components.redis_runtime import service_files
 from deploys.components.redis_settings import RedisSettings as RedisSettings
 from deploys.lib.checks import out_of_reach
-from deploys.lib.component import Component, ConfigFile, Here, Listener, Probe
+from deploys.lib.component import Account, Component, ConfigFile, Here, Listener, Probe
 from deploys.lib.probes import listens_only
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
@@ -200,5 +200,6 @@ REDIS = Component(
     listeners=lambda here: [
         Listener(here.settings(RedisSettings).port, ("redis-server",), "redis_port", askers=("litellm", "health"))
     ],
+    confined=Account("redis", "/var/lib/redis"),
     version=lambda here: "redis-server --version | sed 's/.*v=\\([^ ]*\\).*/\\1/'",
 )

@@ -88,11 +88,30 @@ class Listener:
 
 
 @dataclass(frozen=True)
+class Account:
+    """A user of the system, as Debian's own package makes it: it may be needed before that is there."""
+
+    name: str
+    home: str
+    shell: str = "/usr/sbin/nologin"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one component of a host has to do with the network; its fields are those of ``Component``."""
+
+    component: str
+    listeners: tuple[Listener, ...]
+    reaches: tuple[str, ...]
+    confined: Account | None = None
+
+
+@dataclass(frozen=True)
 class Member:
     """One host of the inventory, as the other hosts know it.
 
-    ``release`` is Debian's number, such as ``12``, and empty for a host outside this run. ``listeners`` are those of
-    all of its components, and ``reaches`` the addresses elsewhere that they ask.
+    ``release`` is Debian's number, such as ``12``, and empty for a host outside this run. ``traffic`` has an entry for
+    each of its components, and ``named`` are the addresses of the web that its settings have in them.
     """
 
     name: str
@@ -102,8 +121,8 @@ class Member:
     plan: HostPlan
     settings: Mapping[str, Settings]
     release: str = ""
-    listeners: tuple[Listener, ...] = ()
-    reaches: tuple[str, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
+    named: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
         return component in self.settings
@@ -162,6 +181,7 @@ class Component:
     ``runtimes`` are those under which it needs memory; under another one it declares nothing.
     ``listeners`` are the ports it listens on and who may ask them; ``reaches`` are addresses outside
     the site that it asks, beside those that its settings name as http:// or https://.
+    ``confined`` is the user of a service that has to do with nobody but its askers and what it reaches.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
     """
@@ -193,6 +213,7 @@ class Component:
     refusals: Callable[[Here], list[Probe]] = _nothing
     listeners: Callable[[Here], list[Listener]] = _nothing
     reaches: Callable[[Here], list[str]] = _nothing
+    confined: Account | None = None
     probes: Callable[[Here], list[Probe]] = _nothing
     version: Callable[[Here], str] = lambda here: ""
     serial: bool = False

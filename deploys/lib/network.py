@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from deploys.lib.component import Component, Here, Member
+from deploys.lib.component import Component, Here, Member, Traffic
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -46,11 +46,13 @@ def with_network(site: tuple[Member, ...], components: tuple[Component, ...]) ->
 
     def known(member: Member) -> Member:
         here = Here(member, site)
-        present = [component for component in components if member.has(component.name)]
-        listeners = [listener for component in present for listener in component.listeners(here)]
-        reaches = [url for component in present for url in component.reaches(here)]
-        reaches += [url for settings in member.settings.values() for url in urls_in(settings.model_dump())]
-        return replace(member, listeners=tuple(listeners), reaches=tuple(dict.fromkeys(reaches)))
+        traffic = [
+            Traffic(one.name, tuple(one.listeners(here)), tuple(one.reaches(here)), one.confined)
+            for one in components
+            if member.has(one.name)
+        ]
+        named = [url for settings in member.settings.values() for url in urls_in(settings.model_dump())]
+        return replace(member, traffic=tuple(traffic), named=tuple(dict.fromkeys(named)))
 
     return tuple(known(member) for member in site)
 
@@ -74,8 +76,9 @@ def address_problems(spread: list[Member]) -> list[str]:
 def port_problems(member: Member) -> list[str]:
     """Ports that two settings of one host give to two services: the second one would not start."""
     wanted: dict[int, list[str]] = {}
-    for listener in member.listeners:
-        wanted.setdefault(listener.port, []).append(listener.setting)
+    for traffic in member.traffic:
+        for listener in traffic.listeners:
+            wanted.setdefault(listener.port, []).append(listener.setting)
     return [
         f"{member.name}: {' and '.join(settings)} are both {port}; give each a port of its own"
         for port, settings in wanted.items()

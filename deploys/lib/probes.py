@@ -23,9 +23,6 @@ def local_url(listen: str, port: int) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def system_user(name: str, home: str) -> str:
-    """Shell text that makes a user without a password or a shell, with a group of the same name."""
-    return (
-        f"getent passwd {name} >/dev/null || "
-        f"useradd --system --user-group --home-dir {home} --shell /usr/sbin/nologin {name}"
-    )
+def system_user(name: str, home: str, shell: str = "/usr/sbin/nologin") -> str:
+    """Shell text that makes a user without a password, with a group of the same name."""
+    return f"getent passwd {name} >/dev/null || useradd --system --user-group --home-dir {home} --shell {shell} {name}"

@@ -8,7 +8,7 @@ import pytest
 
 from deploys.components import COMPONENTS
 from deploys.components.firewall import FIREWALL, RULES, UNIT, rules
-from deploys.components.firewall_rules import Rule, egress, ingress, matches
+from deploys.components.firewall_rules import Rule, accounts, egress, held, ingress, matches
 from deploys.components.firewall_settings import EVERYONE
 from deploys.lib.apply import change_for
 from deploys.lib.component import CLIENTS, MONITORS, Here
@@ -48,6 +48,7 @@ def test_golden_files(pytestconfig: pytest.Config) -> None:
         "single.nft": rules(site.single(**CLOSED)),
         "database.nft": rules(on("db", **CLOSED)),
         "gateway-full.nft": rules(on("gw-1", **FULL)),
+        "database-full.nft": rules(on("db", **FULL)),
         "egress-only.nft": rules(on("cache", firewall_egress="needed")),
         UNIT: unit,
     }
@@ -116,6 +117,45 @@ def test_what_a_host_may_ask_is_what_its_components_use() -> None:
     assert found["an address in the settings"] == (4318, ("10.3.3.3",))
     assert found["firewall_egress_extra"] == (3128, ("10.1.1.1",))
     assert spoken(egress(on("db", firewall_egress="needed"))) == {}, "a database asks nobody"
+
+
+def test_database_and_cache_have_to_do_with_nobody_but_their_gateways_and_the_backups() -> None:
+    gateways = ("192.0.2.21", "192.0.2.22")
+    (database,) = held(on("db", **FULL))
+    assert (database.user, database.answers, database.rules) == ("postgres", gateways, ())
+    (cache,) = held(on("cache", **FULL, redis_port=6380))
+    assert (cache.user, cache.answers, cache.rules) == ("redis", gateways, ())
+    assert held(on("gw-1", **FULL)) == [] == held(on("llm", **FULL)), "whose work is to ask"
+    text = rules(on("db", **FULL))
+    before, _, after = text.partition('meta skuid "postgres" goto user_postgres')
+    assert before.rstrip().endswith('oif "lo" accept') and "ct state established,related accept" in after
+    more = [{"port": 5432, "networks": ["10.9.9.9"]}, {"port": 9187, "networks": ["10.7.7.7"]}]
+    (database,) = held(on("db", **{**FULL, "firewall_extra_ports": more}))
+    assert database.answers == (*gateways, "10.9.9.9"), "who may ask it gets an answer"
+
+
+def test_a_database_may_ask_for_its_backups_wherever_they_are() -> None:
+    data = {**CLOSED, "firewall_egress": "needed"}
+    hosts = site.look(
+        site.host("a", site.ROLES, private_address="192.0.2.1", **data),
+        site.host("store", ("backup",), private_address="192.0.2.9", **data),
+    )
+    database, cache = held(site.place(hosts, "a"))
+    assert spoken(list(database.rules)) == {"backups_port": (8432, ("192.0.2.9",))} and not database.names
+    assert (cache.answers, cache.rules) == ((), ()), "its gateway is on the same host"
+    s3 = {"backups_repository": "s3", "backups_s3_endpoint": "s3.example:9000", "backups_s3_bucket": "kept"}
+    keys = {"backups_s3_key": "env:REDIS_PASSWORD", "backups_s3_key_secret": "env:POSTGRES_PASSWORD"}
+    (database, _) = held(site.single(**data, **s3, **keys))
+    assert spoken(list(database.rules)) == {"an address in the settings": (9000, tuple(EVERYONE))} and database.names
+
+
+def test_users_that_rules_name_are_there_before_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = site.recorded(FIREWALL, site.single(**{**CLOSED, "firewall_egress": "needed"}), monkeypatch)
+    assert [name for name, _ in calls] == ["packages", "unless"]
+    assert calls[1][1]["test"] == "getent passwd postgres >/dev/null && getent passwd redis >/dev/null"
+    assert "--home-dir /var/lib/postgresql --shell /bin/bash postgres; " in calls[1][1]["command"]
+    assert [account.name for account in accounts(site.single())] == ["postgres", "redis"]
+    assert [name for name, _ in site.recorded(FIREWALL, site.single(**CLOSED), monkeypatch)] == ["packages"]
 
 
 def test_addresses_in_settings_are_found_however_deep_and_secrets_only_by_their_port() -> None:

@@ -25,11 +25,11 @@ with concurrent.futures.ThreadPoolExecutor(32) as pool:
 """
 
 
-def reached(source: Server, address: str, ports: Iterable[int]) -> dict[int, str]:
-    """How each port answers ``source``: `open`, `refused` by a host that lets the question in, or `dropped`."""
+def reached(source: Server, address: str, ports: Iterable[int], user: str = "root") -> dict[int, str]:
+    """How each port answers ``user`` of ``source``: `open`, `refused` by a host that lets it in, or `dropped`."""
     ports = list(ports)
     places = json.dumps([[address, port] for port in ports])
-    done = source.sh(f"python3 - '{places}' <<'END'\n{ASK}\nEND")
+    done = source.sh(f"runuser -u {user} -- python3 - '{places}' <<'END'\n{ASK}\nEND")
     assert done.status == 0, done.err
     return dict(zip(ports, json.loads(done.out), strict=True))
 

@@ -67,7 +67,8 @@ def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
             if waits and line.startswith(WAITING) and line.endswith(FOR_A_CONNECTION):
                 why = _confirm(one, staged)
                 waits = bool(why)
-            shown.show(f"{line}: {why}" if why else line)
+            if waits:
+                shown.show(f"{line}: {why}" if why else line)
         shown.rest()
 
 

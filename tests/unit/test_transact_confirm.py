@@ -123,6 +123,9 @@ def test_a_component_that_comes_for_the_first_time_is_gone_when_nobody_connects(
 @pytest.mark.parametrize("word", ["undo", "boot"])
 def test_a_run_that_is_killed_while_it_waits_is_undone(box: Sandbox, word: str) -> None:
     before = box.tree()
+    log = box.state / "switched" / "x.R1" / "log"
+    log.parent.mkdir(parents=True)
+    log.write_text("waiting 20 s for a new connection\n")
     assert box.run(version(box, "two", 20), waits=lambda: kill(box)).code == -9
     assert armed(box) and box.running() == "two\n"
     box.calls()
@@ -137,6 +140,7 @@ def test_a_run_that_is_killed_while_it_waits_is_undone(box: Sandbox, word: str) 
             "x: the host was restarted before anybody had connected anew; the previous files were put back while the "
             "host starts"
         )
+        assert log.read_text().splitlines()[-1] == done.sentence, "a deploy that still waits passes it on"
         assert box.calls() == [], "what is started then, starts after this: waiting for it would never end"
     assert box.run(word=word).sentence == "", "and nothing is left to undo"
 

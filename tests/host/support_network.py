@@ -41,9 +41,12 @@ def operator() -> str:
 
 def inside(server: Server, script: str) -> str:
     """What a shell script prints on a host of the lab, without a network between."""
-    code, out = engine.running().containers.get(server.name).exec_run(["sh", "-c", script])
+    container = engine.running().containers.get(server.name)
+    code, out = container.exec_run(["sh", "-c", f"{{ {script}\n}} && echo said"])
     assert code == 0, f"{server.name}: `{script[:200]}` ended with {code}: {out.decode()}"
-    return str(out.decode().strip())
+    text = str(out.decode().rstrip())
+    assert text.endswith("said"), f"{server.name}: Docker has lost what `{script[:200]}` said: {text!r}"
+    return text.removesuffix("said").strip()
 
 
 def reboot(server: Server) -> None:
@@ -53,3 +56,4 @@ def reboot(server: Server) -> None:
     container.start()
     up = "systemctl is-system-running | grep -E 'running|degraded' || true"
     until(lambda: inside(server, up), 120, f"{server.name} is up again")
+    until(lambda: server.sh("true").status == 0, 60, f"{server.name} lets us in again")

@@ -33,8 +33,9 @@ def kind(server: Server) -> str:
 
 def ruleset(server: Server, what: str = "table inet portcullis") -> str:
     """What the kernel has, without how often a rule was used. Of Docker's own there are rules of the lab's in `all`."""
-    listed = "ruleset" if what == "all" else what
-    return inside(server, f"nft --stateless --terse list {listed} 2>/dev/null || true")
+    if what == "all":
+        return inside(server, "nft --stateless --terse list ruleset 2>/dev/null")
+    return inside(server, f"nft --stateless --terse list {what} 2>/dev/null || true")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_going_back_is_confirmed_and_takes_all_of_it_away(site: Deployed, cache:
 
 PUBLISH = """
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq install -y --no-install-recommends docker.io iptables busybox-static >/dev/null
+apt-get -qq install -y --no-install-recommends docker.io docker-cli iptables busybox-static >/dev/null
 cd /tmp && mkdir -p image/bin image/www && cp /bin/busybox image/bin/ && echo published >image/www/index.html
 tar -C image -c . | docker import - tiny:1 >/dev/null
 for port in 8081 8082; do

@@ -111,24 +111,6 @@ def test_images_are_built_here_once_for_both_gateways_before_either_is_changed(r
     assert done.text.rindex("/var/lib/portcullis/shipped/portcullis-") < done.text.index("staged/litellm.")
 
 
-def test_every_host_that_is_closed_gets_its_rules_before_there_is_anything_to_ask(ran: Runs) -> None:
-    done = ran("closed")
-    assert done.code == 0, done.text
-    where = {one["name"]: set(one["hosts_with_change"]) for one in done.plan if one["name"].startswith("firewall | ")}
-    assert where == {
-        "firewall | Begin": set(),
-        "firewall | Packages": HOSTS["base"],
-        f"firewall | {SWITCH}": HOSTS["base"],
-        "firewall | Ready": HOSTS["base"],
-    }
-    order = names(done)
-    assert order.index("base | Ready") < order.index("firewall | Begin") < order.index("postgres | Begin")
-
-
-def test_other_hosts_get_nothing_of_a_firewall(ran: Runs) -> None:
-    assert names(ran("plan"), "firewall") == ["Begin", SWITCH, "Ready"]
-
-
 def test_other_hosts_get_nothing_of_an_engine(ran: Runs) -> None:
     assert names(ran("plan"), "engine") == ["Begin", SWITCH, "Ready", "Containers that are left"]
 

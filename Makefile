@@ -51,6 +51,7 @@ lock: venv ## A hash-locked requirement set for another LiteLLM release: make lo
 bench: venv ## Two ways to renew workers, measured side by side on the demo's host
 	@$(PY) scripts/bench.py
 
-docs: venv ## docs/settings.md and the rules of docs/audit.md, from the code
+docs: venv ## docs/settings.md, the rules of docs/audit.md and the controls of docs/hardening.md, from the code
 	@$(PY) scripts/gen_settings_docs.py
+	@$(PY) scripts/gen_hardening_docs.py
 	@$(PY) -m deploys.auditing.docs

@@ -4,10 +4,11 @@ from deploys.components.backups import BACKUPS
 from deploys.components.base import BASE
 from deploys.components.engine import ENGINE
 from deploys.components.firewall import FIREWALL
+from deploys.components.hardening.component import HARDENING
 from deploys.components.health import HEALTH
 from deploys.components.litellm.component import LITELLM
 from deploys.components.ollama import OLLAMA
 from deploys.components.postgres import POSTGRES
 from deploys.components.redis import REDIS
 
-COMPONENTS = (BASE, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH)
+COMPONENTS = (BASE, HARDENING, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,11 +42,15 @@ def in_our_folder() -> None:
         stop([f"run pyinfra from {ROOT}; group_data/ is looked up in the current directory"])
 
 
-def look_around(components: tuple[Component, ...]) -> tuple[Member, ...]:
-    """Validate every host of the inventory. Stops the run, with nothing changed, when anything is wrong."""
+def look_around(components: tuple[Component, ...], keys: frozenset[str] = frozenset()) -> tuple[Member, ...]:
+    """Validate every host of the inventory. Stops the run, with nothing changed, when anything is wrong.
+
+    ``keys`` are those that this kind of run has of its own, and has looked at.
+    """
     in_our_folder()
+    hosts = [host_data(one) for one in inventory]
     try:
-        return survey([host_data(one) for one in inventory], components)
+        return survey([replace(one, connector_keys=one.connector_keys | keys) for one in hosts], components)
     except (SettingsError, SecretError) as error:
         stop(getattr(error, "problems", [str(error)]))
 

@@ -15,9 +15,13 @@ from deploys.lib.report import summary
 from deploys.lib.runtime import contained
 
 
-def deploy(components: tuple[Component, ...]) -> None:
-    """Bring the host that pyinfra works on to the state its data asks for."""
-    place = here(look_around(components))
+def deploy(components: tuple[Component, ...], only: tuple[str, ...] = (), keys: frozenset[str] = frozenset()) -> None:
+    """Bring the host that pyinfra works on to the state its data asks for; of the components in ``only``, if any.
+
+    ``keys`` are those that this kind of run has of its own.
+    """
+    place = here(look_around(components, keys))
+    components = tuple(component for component in components if not only or component.name in only)
     changes = refuse_unsuitable(components, place)
     needed = [component for component in components if component.hosts == "all"]
     services = [component for component in components if component not in needed]

@@ -19,6 +19,7 @@ WORKS = """case "$1 $2" in
 "buildx build") sleep 0.5; echo "#1 built" ;;
 "save "*) echo an image ;;
 esac"""
+HARDEN = "deploys/harden.py"
 # Inventories that differ from inventories/fake.py in one thing each.
 VARIED = {
     "compose": (
@@ -103,6 +104,14 @@ VARIED = {
     "rewind": ledgers.inventory(rewinds=True),
     "rewind-fails": ledgers.inventory(rewinds=True, fails=True),
     "held": ledgers.held(),
+    # A host that has the areas ssh and sudo of the baseline.
+    "hardened": (
+        "import base64 as _base64\nimport json as _json\n"
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_plan = {'level': 'baseline', 'controls': [{'area': 'ssh'}, {'area': 'sudo'}]}\n"
+        "_had = {'base64 /etc/portcullis/hardening': [_base64.b64encode(_json.dumps(_plan).encode()).decode()]}\n"
+        "redis = [(name, {**data, 'fake_responses': {**_had, **_answers}}) for name, data in redis]\n"
+    ),
     "gateway-fails": (
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
         "_bad = {'cat /var/lib/portcullis/switched/litellm.': {'success': False, 'stderr': 'not ready'}}\n"
@@ -131,6 +140,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
     site = str(root / SITE)
     fake = root / "inventories" / "fake.py"
     back_wrong = ("onyl=litellm", "litellm_port=4001", "run=yesterday")
+    strict = ("--data", "hardening_level=strict")
     wrong = ("redis_prot=6380", f"redis_password={MARK}-literal", "litellm_salt_key=007")
     return {
         "plan": lambda: started(SITE, "--json", "--diff", "-vvv", "--debug"),
@@ -162,6 +172,12 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             inventory=folder / "placed" / "fake.py",
             REDIS_HEALTH_PASSWORD=None,
         ),
+        "harden": lambda: pyinfra(HARDEN, "--json", "--data", "hardening_level=baseline"),
+        "harden off": lambda: pyinfra(HARDEN, "-y", "--data", "only=ssh"),
+        "harden more": on("hardened", HARDEN, "-y", "--debug", "--data", "only=modes", *strict),
+        "harden less": on("hardened", HARDEN, "-y", "--debug", "--data", "only=ssh", "--data", "undo=true"),
+        "harden wrong": lambda: pyinfra(HARDEN, "-y", "--debug", "--data", "only=shh", *strict),
+        "harden site": lambda: pyinfra(SITE, "-y", "--data", "undo=true"),
         "compose": on("compose", SITE, "--json"),
         "shipped": built("shipped", WORKS, "-y", "--debug", "--data", "components=litellm,health"),
         "no workshop": built("no-workshop", "echo 'it is off' >&2; exit 1", "-y", "--debug"),

@@ -16,6 +16,7 @@ Runs = Callable[[str], Ran]
 TIDY = "engine | Containers that are left"
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
+    "hardening": set(),
     "engine": set(),
     "firewall": set(),
     "postgres": {"@fake/db"},
@@ -67,6 +68,7 @@ def test_each_component_is_on_its_own_hosts_only(ran: Runs) -> None:
 
 
 @pytest.mark.parametrize("component", [name for name in HOSTS if name not in ("base", "engine", "firewall")])
+@pytest.mark.parametrize("component", [name for name in HOSTS if name not in ("base", "hardening", "engine")])
 def test_a_component_is_installed_then_switched_then_ready_then_provisioned(ran: Runs, component: str) -> None:
     order = names(ran("plan"), component)
     begin = order.index(SWITCH)

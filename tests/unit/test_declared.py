@@ -23,7 +23,9 @@ LEAKS = {spelling for value in site.SECRETS.values() for spelling in site.spelli
 
 def places(component: Component) -> list[Here]:
     shipped = site.single(runtime="compose", engine_images_from="controller")
-    return [site.single(), site.single(runtime="compose"), shipped, site.home(site.split(), component.name)]
+    hardened = site.single(hardening_level="strict", hardening_ssh_users=["ada"], hardening_ssh_groups=["adm"])
+    spread = site.home(site.split(), component.name)
+    return [site.single(), hardened, site.single(runtime="compose"), shipped, spread]
 
 
 def leaks(text: str) -> list[str]:
@@ -119,7 +121,7 @@ def test_files_are_complete_and_can_be_listed_in_a_table(component: Component) -
 @pytest.mark.parametrize("spread", [False, True])
 def test_no_path_is_written_twice_on_a_host(spread: bool) -> None:
     for member in site.split() if spread else (site.single().member,):
-        here = site.place(site.split(), member.name) if spread else site.single()
+        here = site.place(site.split(), member.name) if spread else site.single(hardening_level="strict")
         count = Counter(
             item.path
             for component in COMPONENTS

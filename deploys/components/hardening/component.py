@@ -1,0 +1,93 @@
+"""Hardening as a component: a plan, the program that makes it true, and the unit that starts and stops it.
+
+Everything that changes is changed by that program on the host (payload/hardening), the files of ours too. Only it can
+undo them and then have sshd read what is left, also when a first run fails: a service that is new is stopped before the
+files of its component go, so files that the switching program had put there would still be read by then.
+"""
+
+from __future__ import annotations
+
+from deploys.components.hardening import registry
+from deploys.components.hardening.controls import Want
+from deploys.components.hardening.plan import text
+from deploys.components.hardening.refusals import refusals
+from deploys.components.hardening.settings import HardeningSettings
+from deploys.lib.component import Component, ConfigFile, Here, Probe
+from deploys.lib.programs import TOOLS
+from deploys.lib.render import ROOT, render
+from deploys.lib.runtime import contained
+from deploys.lib.sizing import Demand, Machine
+from deploys.lib.transaction import STATE
+
+UNIT = "portcullis-hardening.service"
+FOLDER = f"{TOOLS}/hardening"
+PROGRAM = f"{FOLDER}/harden.py"
+PLAN = "/etc/portcullis/hardening/plan.json"
+# What is left to be undone on a host that should not be hardened: what has failed is in it.
+LEFT = f"{STATE}/hardening/first.json"
+UNDONE = f"! grep 'cannot be undone' {LEFT} 2>/dev/null && [ ! -e {LEFT} ]"
+PROGRAMS = sorted((ROOT / "payload" / "hardening").glob("*.py"))
+
+
+def want(here: Here) -> Want:
+    gateways = [member.name for member in here.of("litellm")]
+    own = here.member.name
+    turn = gateways.index(own) if own in gateways else 0
+    return Want(here.settings(HardeningSettings), here.member.release, contained(here), turn)
+
+
+def is_on(here: Here) -> bool:
+    s: HardeningSettings = here.settings(HardeningSettings)
+    return s.level != "off" and bool(s.areas)
+
+
+def demand(s: HardeningSettings, machine: Machine, tenants: frozenset[str]) -> Demand:
+    """Nothing stays at work."""
+    return Demand(0)
+
+
+def files(here: Here) -> list[ConfigFile]:
+    """The unit first: what is no longer wanted goes in this order, and its stop needs the program and the plan.
+
+    All of it is taken up by a reload. A restart would undo everything in between.
+    """
+    if not is_on(here):
+        return []
+    unit = render("hardening/portcullis-hardening.service.j2", None, program=PROGRAM)
+    return [
+        ConfigFile(f"/etc/systemd/system/{UNIT}", unit, effect="reload"),
+        ConfigFile(PLAN, text(want(here)), mode="0600", effect="reload"),
+        *(ConfigFile(f"{FOLDER}/{path.name}", path.read_text(), mode="0755", effect="reload") for path in PROGRAMS),
+    ]
+
+
+def check(here: Here) -> list[str]:
+    """The host's own checkers look at the new files. What no longer holds is made true by the reload that a plan which
+    is younger than it asks for."""
+    if not is_on(here):
+        return []
+    return [f"{PROGRAM} test || exit 1", f"{PROGRAM} check >/dev/null 2>&1 || touch {PLAN}"]
+
+
+def probes(here: Here) -> list[Probe]:
+    """A question per area, answered with how many of its controls hold, or the first that does not."""
+    if not is_on(here):
+        return []
+    s: HardeningSettings = here.settings(HardeningSettings)
+    return [Probe(area, f"{PROGRAM} check {area}") for area in s.areas]
+
+
+HARDENING = Component(
+    name="hardening",
+    settings=HardeningSettings,
+    demand=demand,
+    files=files,
+    unit=lambda here: UNIT if is_on(here) else "",
+    check=check,
+    outdated=lambda here: [Probe("not every control holds", f"{PROGRAM} check")] if is_on(here) else [],
+    ready=lambda here: f"{PROGRAM} check" if is_on(here) else UNDONE,
+    problems=lambda here: registry.problems(here.settings(HardeningSettings)),
+    refusals=lambda here: refusals(want(here)) if is_on(here) else [],
+    probes=probes,
+    group="all",
+)

@@ -1,0 +1,77 @@
+"""What a host is asked before anything changes, so that nobody is locked out: how we have come, and as whom."""
+
+from __future__ import annotations
+
+from deploys.components.hardening.controls import Want
+from deploys.components.hardening.registry import asked_for
+from deploys.lib.component import Probe
+
+# The user whom sshd let in, as the process of its that this question descends from says; empty when we came otherwise.
+# Under sudo too: what it starts is its child.
+CAME_AS = (
+    "user=''; pid=$$; while [ \"${pid:-0}\" -gt 1 ]; do case $(cat /proc/$pid/comm 2>/dev/null) in "
+    'sshd*) who=$(ps -o user:32= -p $pid | tr -d " "); '
+    # Of sshd's processes the nearest one is the user's own.
+    '[ -n "$user" ] || user=$who ;; esac; pid=$(ps -o ppid= -p $pid | tr -d " "); done'
+)
+HAS_KEY = (
+    'home=$(getent passwd "$user" | cut -d : -f 6); sshd -T 2>/dev/null | '
+    'awk \'$1 == "authorizedkeyscommand" && $2 != "none" {found = 1} '
+    '$1 == "trustedusercakeys" && $2 != "none" {found = 1} END {exit !found}\' || '
+    'for name in $(sshd -T 2>/dev/null | sed -n "s/^authorizedkeysfile //p"); do '
+    'name=$(printf %s "$name" | sed "s|%h|$home|g; s|%u|$user|g"); case $name in /*) ;; *) name=$home/$name ;; esac; '
+    'grep -q -E "(ssh|ecdsa|sk)-" "$name" 2>/dev/null && { has=yes; break; }; done'
+)
+
+
+def refusals(want: Want) -> list[Probe]:
+    """Questions that end in a sentence when the answer would be that we can no longer come back."""
+    waived = {waiver.control for waiver in want.s.waivers}
+    held = {control.id for control in asked_for(want.s)} - waived
+    found = []
+    if "ssh-passwords" in held:
+        found.append(
+            Probe(
+                "whoever deploys has a key",
+                f'{CAME_AS}; [ -n "$user" ] || exit 0; has=; {HAS_KEY} && has=${{has:-yes}}; [ -n "$has" ] || {{ '
+                'echo "hardening_level: $user has come without a key, and passwords would be refused from now on; put '
+                'a key into its authorized_keys, or give ssh-passwords a waiver"; exit 1; }',
+            )
+        )
+    if "ssh-root" in held and want.s.ssh_root == "no":
+        found.append(
+            Probe(
+                "whoever deploys is not root",
+                f'{CAME_AS}; [ "$user" != root ] || {{ echo "hardening_ssh_root: is no, and this run has come as root; '
+                'come as another user with sudo first"; exit 1; }',
+            )
+        )
+    if "ssh-allowed" in held:
+        users, groups = " ".join(want.s.ssh_users), " ".join(want.s.ssh_groups)
+        if users:
+            found.append(
+                Probe(
+                    "whoever deploys is among the users",
+                    f'{CAME_AS}; [ -n "$user" ] || exit 0; case " {users} " in *" $user "*) ;; *) echo '
+                    f'"hardening_ssh_users: $user, as whom this run has come, is none of {users}"; exit 1 ;; esac',
+                )
+            )
+        if groups:
+            found.append(
+                Probe(
+                    "whoever deploys is in one of the groups",
+                    f'{CAME_AS}; [ -n "$user" ] || exit 0; for group in $(id -nG "$user"); do case " {groups} " in '
+                    '*" $group "*) exit 0 ;; esac; done; echo "hardening_ssh_groups: $user, as whom this run has come, '
+                    f'is in none of {groups}"; exit 1',
+                )
+            )
+    if want.release != "12" and want.s.ssh_key_exchange == "post-quantum" and "ssh-key-exchange" in held:
+        found.append(
+            Probe(
+                "whoever deploys can exchange such keys",
+                f'{CAME_AS}; [ -z "$user" ] || {{ echo "hardening_ssh_key_exchange: is post-quantum, and the SSH '
+                "that pyinfra has knows no such key exchange: the next run could not come back; use compatible, or run "
+                'on the host itself (@local)"; exit 1; }',
+            )
+        )
+    return found

@@ -89,6 +89,7 @@ def change_for(component: Component, place: Here) -> Change:
         ready=component.ready(place),
         ready_seconds=component.ready_seconds,
         confirm_seconds=component.confirm_seconds,
+        back=component.back(place),
         provisions=tuple(component.provisions(place)),
         probes=tuple(component.probes(place)),
     )

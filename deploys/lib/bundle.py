@@ -29,6 +29,7 @@ class Change:
     ready_seconds: int = 60
     check_seconds: int = 120
     confirm_seconds: int = 0
+    back: str = ""
     outdated: tuple[Probe, ...] = ()
     note: str = "{}"
     provisions: tuple[Provision, ...] = ()
@@ -82,6 +83,7 @@ def members(change: Change) -> dict[str, str]:
         "guard.sh": _script(change.guard),
         "data.sh": f"{change.data}\n" if change.data else "",
         "store.sh": f"{change.store}\n" if change.store else "",
+        "back.sh": f"{change.back}\n" if change.back else "",
         "check.sh": _script(change.check),
         "ready.sh": change.ready + "\n",
         "provisions.json": provisions_text(change),

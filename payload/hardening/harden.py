@@ -2,7 +2,8 @@
 """Make true on this host what a hardening plan asks for, say whether it holds, and undo it to what was there before.
 
 harden.py apply             what the plan asks for; what an earlier plan asked for and this one does not is undone
-harden.py undo              all of it, for ever (the unit's stop; not while the system shuts down)
+harden.py undo              all of it, for good (the unit's stop; not while the system shuts down)
+harden.py back              the one or the other, by whether there is a plan: what a run that failed has put back
 harden.py test [PLAN]       whether the host's own checkers take the files of a plan; changes nothing
 harden.py check [AREA]      exit 0 when all of it holds, and a sum; 1 and what does not
 harden.py report [--json]   every control: holds, fails, waived, or not applicable here, with the reason
@@ -10,70 +11,42 @@ harden.py report [--json]   every control: holds, fails, waived, or not applicab
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harden_host import Services, container, unmet, valid
-from harden_kinds import Entry, File, Kind, Mode, Sysctl
-from harden_ssh import HostKey, Moduli, Sshd, effective
-from harden_state import PLAN, First, Item, at, read_plan
-
-KINDS: dict[str, Kind] = {
-    "file": File(),
-    "entry": Entry(),
-    "mode": Mode(),
-    "sysctl": Sysctl(),
-    "sshd": Sshd(),
-    "hostkey": HostKey(),
-    "moduli": Moduli(),
-}
-# Nothing is changed for these: they ask what a program makes of what others have changed.
-ASKED = ("sshd",)
-# Errors that are answers: the host says no, or is not as thought.
-FAILED = (OSError, ValueError, KeyError, subprocess.SubprocessError)
-
-
-def key(item: Item) -> str:
-    return KINDS[item["kind"]].key(item)
-
-
-def wrong(item: Item, first: First) -> str:
-    """Why ``item`` does not hold, after the error that kept it from being made so."""
-    try:
-        why = KINDS[item["kind"]].wrong(item)
-    except FAILED as error:
-        why = f"{key(item)}: {error}"
-    return f"{why}; {first.errors[key(item)]}" if why and key(item) in first.errors else why
-
-
-def inapplicable(item: Item, first: First) -> str:
-    """Why ``item`` means nothing on this host; empty when it has to hold."""
-    if why := unmet(item.get("when", {})) or first.refused.get(key(item), ""):
-        return why
-    if item["kind"] == "sysctl" and not Sysctl().path(item["name"]).exists():
-        return f"this kernel has no {item['name']}"
-    if item["kind"] in ("entry", "mode", "moduli") and not at(item["path"]).exists():
-        return f"there is no {item['path']} here"
-    return ""
+from harden_answers import check, report, test
+from harden_host import Services, container
+from harden_items import ASKED, FAILED, KINDS, MACHINES, inapplicable, key, wrong
+from harden_ssh import effective
+from harden_state import PLAN, First, Item, read_plan
 
 
 def make(item: Item, first: First) -> None:
-    """Make ``item`` so. What the kernel does not let a container do is the machine's: noted, and no failure."""
+    """Make ``item`` so, and note what has come of it."""
     first.errors.pop(key(item), None)
     first.refused.pop(key(item), None)
     try:
         KINDS[item["kind"]].apply(item)
     except FAILED as error:
-        if item["kind"] == "sysctl" and container() and isinstance(error, OSError):
+        if item["kind"] in MACHINES and container():
             first.refused[key(item)] = f"this is a container ({container()}), and its machine decides"
         else:
             first.errors[key(item)] = str(error)
+    else:
+        finish(first, key(item))
+
+
+def finish(first: First, one: str) -> None:
+    """Note what has come of an item that was made so; also when the run that did it was cut off before."""
+    noted = first.items[one]
+    after = getattr(KINDS[noted["item"]["kind"]], "after", None)
+    if after and noted.get("begun") and "after" not in noted and (found := after(noted["item"])) is not None:
+        noted["after"] = found
+        first.save()
 
 
 def take_back(first: First, keys: list[str]) -> None:
@@ -81,7 +54,8 @@ def take_back(first: First, keys: list[str]) -> None:
     for one in reversed(keys):
         noted = first.items[one]
         try:
-            KINDS[noted["item"]["kind"]].undo(noted["item"], noted["before"])
+            finish(first, one)
+            KINDS[noted["item"]["kind"]].undo(noted["item"], noted["before"], noted.get("after"))
         except FAILED as error:
             first.errors[one] = f"cannot be undone: {error}"
             print(f"{one}: cannot be undone: {error}")
@@ -116,9 +90,14 @@ def apply(plan: Item) -> None:
                 continue
             # The first state stays, whatever has become of it since.
             noted = first.items.get(one) or {"before": KINDS[item["kind"]].capture(item)}
-            first.items[one] = {"item": item, "before": noted["before"]}
-        first.save()
+            first.items[one] = {**noted, "item": item}
+        for one in here:
+            if one in first.items:
+                finish(first, one)
         todo = [one for one, item in here.items() if item["kind"] not in ASKED and wrong(item, first)]
+        for one in todo:
+            first.items[one]["begun"] = True
+        first.save()
         services.remember([here[one] for one in todo])
         for one in todo:
             make(here[one], first)
@@ -138,74 +117,6 @@ def undo() -> None:
     first.save()
 
 
-def judged(control: Item, items: list[Item], first: First, services: Services) -> tuple[str, str]:
-    """The answer of one control and why."""
-    if control.get("waived"):
-        return "waived", control["waived"]
-    # A file that the next start reads says nothing where what it is for means nothing.
-    effects = [item for item in items if item["kind"] != "file"] or items
-    elsewhere = [why for item in effects if (why := inapplicable(item, first))]
-    if len(elsewhere) == len(effects):
-        return "not applicable", elsewhere[0] if elsewhere else "its settings ask for nothing"
-    for item in items:
-        if not inapplicable(item, first) and (why := wrong(item, first) or services.behind(item)):
-            return "fails", why
-    return "holds", f"in part: {elsewhere[0]}" if elsewhere else ""
-
-
-def judge(plan: Item) -> list[Item]:
-    """Every control with its answer: `holds`, `fails`, `waived` or `not applicable`, and why."""
-    first = First()
-    services = Services(first)
-    found: list[Item] = []
-    for control in plan["controls"]:
-        items = [item for item in plan["items"] if control["id"] in item["controls"]]
-        answer, why = judged(control, items, first, services)
-        found.append({**control, "answer": answer, "why": why})
-    return found
-
-
-def total(found: list[Item]) -> str:
-    """How many controls have which answer, in words."""
-    words = {"holds": "hold", "fails": "fail", "waived": "waived", "not applicable": "not applicable here"}
-    counts = {answer: sum(one["answer"] == answer for one in found) for answer in words}
-    return (
-        ", ".join(f"{counts[answer]} {word}" for answer, word in words.items() if counts[answer]) or "nothing is asked"
-    )
-
-
-def check(plan: Item, area: str) -> int:
-    found = [one for one in judge(plan) if area in ("", one["area"])]
-    failing = [one for one in found if one["answer"] == "fails"]
-    for one in failing:
-        print(f"{one['id']}: {one['why']}")
-    print(f"{failing[0]['id']}: {failing[0]['why']}; {total(found)}" if failing else total(found))
-    return 1 if failing else 0
-
-
-def report(plan: Item, as_json: bool) -> None:
-    found = judge(plan)
-    if as_json:
-        print(json.dumps(found))
-        return
-    for one in found:
-        print(f"{one['id']:32} {one['level']:9} {one['answer']}{': ' if one['why'] else ''}{one['why']}")
-    print(total(found))
-
-
-def test(plan: Item) -> int:
-    """Ask the host's checkers about new files, where they lie for that alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        for item in plan["items"]:
-            if item["kind"] == "file" and not unmet(item.get("when", {})):
-                new = Path(folder) / "new"
-                new.write_bytes(File().text(item))
-                if why := valid(item.get("service", ""), new, item["path"]):
-                    print(f"{item['path']}: {why}")
-                    return 1
-    return 0
-
-
 def stopping() -> bool:
     """Whether the system shuts down, or the unit is about to start again: no time to undo anything."""
     state = subprocess.run(["systemctl", "is-system-running"], capture_output=True, text=True).stdout.strip()
@@ -222,6 +133,8 @@ def main(words: list[str]) -> Any:
             return apply(read_plan())
         case ["undo"]:
             return None if stopping() else undo()
+        case ["back"]:
+            return apply(read_plan()) if PLAN.exists() else undo()
         case ["test", *path]:
             return test(read_plan(Path(path[0]) if path else PLAN))
         case ["check", *area]:

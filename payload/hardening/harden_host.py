@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from harden_kinds import run, said
+from harden_kinds import run, said, waiting
 from harden_state import First, Item, at
 
 
@@ -62,6 +62,21 @@ SERVICES: dict[str, Item] = {
         "check": ["sshd", "-t"],
         "reload": ["systemctl", "try-reload-or-restart", "ssh.service"],
     },
+    "journald": {
+        "files": ["/etc/systemd/journald.conf.d/*"],
+        "needs": "journalctl",
+        "reload": ["systemctl", "restart", "systemd-journald.service"],
+    },
+    "audit": {
+        "files": ["/etc/audit/rules.d/*", "/etc/audit/auditd.conf"],
+        "needs": "augenrules",
+        "reload": ["augenrules", "--load"],
+    },
+    "upgrades": {
+        "files": ["/etc/systemd/system/apt-daily-upgrade.timer.d/*"],
+        "needs": "systemctl",
+        "reload": ["sh", "-c", "systemctl daemon-reload && systemctl try-restart apt-daily-upgrade.timer"],
+    },
     "sudo": {"files": ["/etc/sudoers", "/etc/sudoers.d/*"], "needs": "visudo", "check": ["visudo", "-c", "-q"]},
 }
 
@@ -108,7 +123,9 @@ class Services:
         """Why a program does not take its files, or could not be told of them; empty when it goes on with them."""
         for step in ("check", "reload"):
             if command := SERVICES[name].get(step):
-                done = run(*command, seconds=60)
+                # Nothing is waited for while the host starts or stops: it would wait for whoever asks.
+                options = waiting() if command[0] == "systemctl" else []
+                done = run(*command[:2], *options, *command[2:], seconds=60)
                 if done.returncode:
                     return f"{' '.join(command)}: {said(done)}"
         print(f"read anew: {name}")

@@ -1,7 +1,8 @@
 """Kinds of things that a control may ask for: how each is captured before it changes, made so, checked and undone.
 
 Each kind has ``key`` (what it is about; two items with one key are about the same thing), ``capture``, ``apply``,
-``wrong`` (why it does not hold, or nothing) and ``undo``. What cannot be done is an OSError with words.
+``wrong`` (why it does not hold, or nothing) and ``undo``; some have ``after``, which is noted once an item was made so
+and given to ``undo`` too. What cannot be done is an OSError with words.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Kind(Protocol):
     def capture(self, item: Item) -> Any: ...
     def apply(self, item: Item) -> None: ...
     def wrong(self, item: Item) -> str: ...
-    def undo(self, item: Item, before: Any) -> None: ...
+    def undo(self, item: Item, before: Any, after: Any) -> None: ...
 
 
 def run(*command: str, seconds: int = 300, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,12 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     """The last line that a program said."""
     lines = [line.strip() for line in (done.stderr.strip() or done.stdout).splitlines() if line.strip()]
     return lines[-1] if lines else f"it ended with {done.returncode} and said nothing"
+
+
+def waiting() -> list[str]:
+    """Whether something may be waited for: while the host starts or stops, it would wait for whoever asks."""
+    state = run("systemctl", "is-system-running").stdout.strip()
+    return [] if state in ("running", "degraded") else ["--no-block"]
 
 
 class File:
@@ -72,7 +79,7 @@ class File:
             return f"{item['path']} has mode {found['mode']:04o}, not {item['mode']}"
         return ""
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         put_back(at(item["path"]), before)
 
 
@@ -128,7 +135,7 @@ class Entry:
             return ""
         return f"{item['name']} of {item['path']} is {there!r}, not {self.line(item)!r}"
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         if look(at(item["path"]))["kind"] == "absent":
             return
         lines = self.read(item)
@@ -142,7 +149,9 @@ class Entry:
             if number is None:
                 lines.append(before["line"])
             else:
-                lines[number] = before["line"]
+                # It may have been the last one, without an end, and is that no longer.
+                last = number == len(lines) - 1
+                lines[number] = before["line"] if last else before["line"].removesuffix("\n") + "\n"
         self.store(item, lines)
 
 
@@ -176,7 +185,7 @@ class Mode:
             return f"{item['path']} does not belong to {item['owner']}"
         return "" if mode == found["mode"] else f"{item['path']} has mode {found['mode']:04o}, not {mode:04o} at most"
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         path = at(item["path"])
         found = look(path)
         if found["kind"] != before["kind"] or found["kind"] == "link":
@@ -212,7 +221,7 @@ class Sysctl:
         is_now = " ".join(self.path(item["name"]).read_text().split())
         return "" if is_now == str(item["value"]) else f"{item['name']} is {is_now}, not {item['value']}"
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         for name, value in before.items():
             path = self.path(name)
             if path.exists() and path.read_text().strip() != value:

@@ -42,7 +42,7 @@ class Sshd:
             return ""
         return f"sshd has {item['option']} {' '.join(is_now)}, not {' '.join(item['value'])}"
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         raise NotImplementedError
 
 
@@ -81,7 +81,7 @@ class HostKey:
         bits = done.stdout.partition(" ")[0]
         return "" if bits == str(item["bits"]) else f"{item['path']} has {bits or 'no'} bits, not {item['bits']}"
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         self.clear(part_of(at(item["path"])))
         for path, found in zip(self.paths(item), before, strict=True):
             put_back(at(path), found)
@@ -117,5 +117,5 @@ class Moduli:
         weak = len(lines) - len(strong)
         return f"{item['path']} has {weak} groups with fewer than {item['bits']} bits" if weak else ""
 
-    def undo(self, item: Item, before: Any) -> None:
+    def undo(self, item: Item, before: Any, after: Any) -> None:
         put_back(at(item["path"]), before)

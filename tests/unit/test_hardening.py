@@ -15,7 +15,7 @@ import pytest
 
 from deploys.components import COMPONENTS
 from deploys.components.hardening import registry
-from deploys.components.hardening.component import FOLDER, HARDENING, PLAN, UNIT, want
+from deploys.components.hardening.component import HARDENING, PLAN, PROGRAM, PROGRAMS, UNIT, want
 from deploys.components.hardening.plan import plan
 from deploys.components.hardening.settings import AREAS
 from deploys.lib.render import ROOT
@@ -73,10 +73,15 @@ def test_what_could_not_be_undone_does_not_pass_as_undone(tmp_path: Path) -> Non
     assert says()[0] == 1
 
 
-def test_the_unit_goes_before_what_its_stop_needs() -> None:
-    paths = [item.path for item in HARDENING.files(here())]
-    assert paths[:2] == [f"/etc/systemd/system/{UNIT}", PLAN] and all(path.startswith(FOLDER) for path in paths[2:])
-    assert {item.effect for item in HARDENING.files(here())} == {"reload"}, "a restart would undo everything meanwhile"
+def test_the_unit_goes_before_the_plan_that_its_stop_needs_and_the_program_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = HARDENING.files(here())
+    assert [item.path for item in files] == [f"/etc/systemd/system/{UNIT}", PLAN]
+    assert {item.effect for item in files} == {"reload"}, "a restart would undo everything meanwhile"
+    put = [arguments["dest"] for name, arguments in site.recorded(HARDENING, here(), monkeypatch) if name == "put"]
+    assert put == [f"{PROGRAM.rpartition('/')[0]}/{path.name}" for path in PROGRAMS] and PROGRAM in put
+    assert HARDENING.back(here()) == f"{PROGRAM} back"
 
 
 def test_every_control_says_what_why_and_who_says_so() -> None:
@@ -101,8 +106,10 @@ def test_nothing_is_asked_for_twice_and_every_item_is_somebodys(release: str, le
         assert item["controls"] and set(item["controls"]) <= ids, item
     for item in made["items"]:
         if item["kind"] == "file":
-            words = [re.split(r"[ =]+", line)[0] for line in item["lines"] if not line.startswith(("#", "Defaults"))]
-            assert [word for word, times in Counter(words).items() if times > 1 and word != "HostKey"] == []
+            lines = [line for line in item["lines"] if not line.startswith("#")]
+            if item["path"].startswith(("/etc/ssh/", "/etc/sysctl.d/")):
+                lines = [re.split(r"[ =]+", line)[0] for line in lines if not line.startswith("HostKey ")]
+            assert [line for line, times in Counter(lines).items() if times > 1] == []
 
 
 @pytest.mark.parametrize(("release", "level", "runtime"), EVERYWHERE)
@@ -123,7 +130,7 @@ def test_no_key_of_the_kernel_is_a_services_too(release: str, level: str, runtim
 
 def test_an_area_alone_has_only_its_controls() -> None:
     for area in AREAS:
-        assert {control["area"] for control in planned(areas=area)["controls"]} == {area}
+        assert {control["area"] for control in planned(level="strict", areas=area)["controls"]} == {area}
     assert planned(areas="sudo, ssh")["items"] == planned(areas=["ssh", "sudo"])["items"]
     assert [probe.name for probe in HARDENING.probes(here(areas="sudo,ssh"))] == ["ssh", "sudo"]
 

@@ -7,26 +7,30 @@ files of its component go, so files that the switching program had put there wou
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deploys.components.hardening import registry
 from deploys.components.hardening.controls import Want
 from deploys.components.hardening.plan import text
 from deploys.components.hardening.refusals import refusals
 from deploys.components.hardening.settings import HardeningSettings
-from deploys.lib.component import Component, ConfigFile, Here, Probe
-from deploys.lib.programs import TOOLS
+from deploys.lib.component import Component, ConfigFile, Here, Link, Probe
+from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT, render
 from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
+from deploys.lib.tools import put_programs
 from deploys.lib.transaction import STATE
 
 UNIT = "portcullis-hardening.service"
-FOLDER = f"{TOOLS}/hardening"
-PROGRAM = f"{FOLDER}/harden.py"
+COMMAND = "/usr/local/sbin/portcullis-hardening"
 PLAN = "/etc/portcullis/hardening/plan.json"
 # What is left to be undone on a host that should not be hardened: what has failed is in it.
 LEFT = f"{STATE}/hardening/first.json"
 UNDONE = f"! grep 'cannot be undone' {LEFT} 2>/dev/null && [ ! -e {LEFT} ]"
 PROGRAMS = sorted((ROOT / "payload" / "hardening").glob("*.py"))
+# It stays when a run is gone back from, for it is what undoes the rest.
+PROGRAM = f"{program_folder('hardening', PROGRAMS)}/harden.py"
 
 
 def want(here: Here) -> Want:
@@ -47,7 +51,7 @@ def demand(s: HardeningSettings, machine: Machine, tenants: frozenset[str]) -> D
 
 
 def files(here: Here) -> list[ConfigFile]:
-    """The unit first: what is no longer wanted goes in this order, and its stop needs the program and the plan.
+    """The unit first: what is no longer wanted goes in this order, and its stop needs the plan.
 
     All of it is taken up by a reload. A restart would undo everything in between.
     """
@@ -57,8 +61,12 @@ def files(here: Here) -> list[ConfigFile]:
     return [
         ConfigFile(f"/etc/systemd/system/{UNIT}", unit, effect="reload"),
         ConfigFile(PLAN, text(want(here)), mode="0600", effect="reload"),
-        *(ConfigFile(f"{FOLDER}/{path.name}", path.read_text(), mode="0755", effect="reload") for path in PROGRAMS),
     ]
+
+
+def install(here: Here) -> None:
+    if is_on(here):
+        put_programs("hardening | Its program", str(Path(PROGRAM).parent), PROGRAMS)
 
 
 def check(here: Here) -> list[str]:
@@ -73,15 +81,17 @@ def probes(here: Here) -> list[Probe]:
     """A question per area, answered with how many of its controls hold, or the first that does not."""
     if not is_on(here):
         return []
-    s: HardeningSettings = here.settings(HardeningSettings)
-    return [Probe(area, f"{PROGRAM} check {area}") for area in s.areas]
+    areas = dict.fromkeys(control.area for control in registry.asked_for(here.settings(HardeningSettings)))
+    return [Probe(area, f"{PROGRAM} check {area}") for area in areas]
 
 
 HARDENING = Component(
     name="hardening",
     settings=HardeningSettings,
     demand=demand,
+    install=install,
     files=files,
+    links=lambda here: [Link(COMMAND, PROGRAM, effect="none")] if is_on(here) else [],
     unit=lambda here: UNIT if is_on(here) else "",
     check=check,
     outdated=lambda here: [Probe("not every control holds", f"{PROGRAM} check")] if is_on(here) else [],
@@ -89,5 +99,9 @@ HARDENING = Component(
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
     refusals=lambda here: refusals(want(here)) if is_on(here) else [],
     probes=probes,
+    # A connection that hangs takes 10 s, and sshd may have many to end.
+    confirm_seconds=60,
+    # By the files alone sshd would go on with what it has read, and all that is no file of ours would stay.
+    back=lambda here: f"{PROGRAM} back" if is_on(here) else "",
     group="all",
 )

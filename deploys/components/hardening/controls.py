@@ -70,6 +70,18 @@ def sshd(option: str, *values: str, asked: tuple[str, ...] | None = None) -> lis
     return [*line("ssh", f"{option} {' '.join(values)}"), {"kind": "sshd", "option": option.lower(), "value": said}]
 
 
+def whole(path: str, bits: str, *lines: str, **when: Any) -> Item:
+    """A file that is ours as a whole, without a comment."""
+    made = {"kind": "file", "path": path, "mode": bits, "lines": [*lines]}
+    return {**made, **({"when": when} if when else {})}
+
+
+def package(name: str, absent: bool = False, **when: Any) -> Item:
+    """A package of Debian that is there, or is not. Before everything else: it brings files that others change."""
+    made: Item = {"kind": "package", "name": name, "stage": 0, **({"absent": True} if absent else {})}
+    return {**made, **({"when": when} if when else {})}
+
+
 def mode(path: str, bits: str, owner: str = "", **when: Any) -> Item:
     """No bit of the mode of ``path`` beyond ``bits``, and its ``owner`` as `user:group`."""
     return {"kind": "mode", "path": path, "mode": bits, "owner": owner, **({"when": when} if when else {})}

@@ -8,16 +8,26 @@ from typing import Any
 from deploys.components.hardening.controls import Control, Item, Want
 from deploys.components.hardening.registry import asked_for
 
-# Files of our own: path, mode, and the program that reads it, which checks it and is told when it is another.
-FILES: dict[str, tuple[str, str, str]] = {
+# Files of our own: path, mode, the program that reads it, which checks it and is told when it is another, and the line
+# that they begin with.
+FILES: dict[str, tuple[str, str, str, str]] = {
     # The first value that sshd finds is the one it takes, and it reads these by name, before the rest of its settings.
-    "ssh": ("/etc/ssh/sshd_config.d/00-portcullis.conf", "0600", "ssh"),
-    "sudo": ("/etc/sudoers.d/portcullis", "0440", "sudo"),
-    "sysctl": ("/etc/sysctl.d/70-portcullis-hardening.conf", "0644", ""),
+    "ssh": ("/etc/ssh/sshd_config.d/00-portcullis.conf", "0600", "ssh", ""),
+    "sudo": ("/etc/sudoers.d/portcullis", "0440", "sudo", ""),
+    "sysctl": ("/etc/sysctl.d/70-portcullis-hardening.conf", "0644", "", ""),
+    "modprobe": ("/etc/modprobe.d/portcullis-hardening.conf", "0644", "", ""),
+    "limits": ("/etc/security/limits.d/portcullis.conf", "0644", "", ""),
+    "coredump": ("/etc/systemd/coredump.conf.d/portcullis.conf", "0644", "", "[Coredump]"),
+    "pwquality": ("/etc/security/pwquality.conf.d/portcullis.conf", "0644", "", ""),
+    "profile": ("/etc/profile.d/portcullis-hardening.sh", "0644", "", ""),
+    "journald": ("/etc/systemd/journald.conf.d/portcullis.conf", "0644", "journald", "[Journal]"),
+    "audit": ("/etc/audit/rules.d/portcullis.rules", "0640", "audit", ""),
+    "apt": ("/etc/apt/apt.conf.d/52portcullis-hardening", "0644", "", ""),
+    "timer": ("/etc/systemd/system/apt-daily-upgrade.timer.d/portcullis.conf", "0644", "upgrades", "[Timer]"),
 }
 HEAD = "# Managed by Portcullis (hardening); edits are overwritten. Each line is after the name of its control."
 # What an item needs of the host, beside its own path: without it the control means nothing there.
-NEEDS = {"ssh": {"programs": ["sshd"]}, "sudo": {"programs": ["sudo"]}}
+NEEDS: dict[str, Item] = {"ssh": {"programs": ["sshd"]}, "sudo": {"programs": ["sudo"]}, "audit": {"machine": True}}
 
 
 def items(want: Want, controls: list[Control]) -> list[Item]:
@@ -29,16 +39,16 @@ def items(want: Want, controls: list[Control]) -> list[Item]:
             if item["kind"] == "line":
                 lines.setdefault(item["file"], []).append((control.id, item["text"]))
                 continue
-            if control.area in NEEDS:
-                item = {**item, "when": {**NEEDS[control.area], **item.get("when", {})}}
+            if needs := NEEDS.get("ssh" if item["kind"] == "sshd" else control.area):
+                item = {**item, "when": {**needs, **item.get("when", {})}}
             key = json.dumps(item, sort_keys=True)
             made.setdefault(key, {**item, "controls": []})["controls"].append(control.id)
     return [*(own_file(file, found) for file, found in lines.items()), *made.values()]
 
 
 def own_file(file: str, found: list[tuple[str, str]]) -> Item:
-    path, mode, service = FILES[file]
-    text = [HEAD]
+    path, mode, service, first = FILES[file]
+    text = [HEAD, *([first] if first else [])]
     last = ""
     for control, line in found:
         if control != last:

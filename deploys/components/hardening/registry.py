@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
-from deploys.components.hardening import kernel, modes, ssh, sudo
+from deploys.components.hardening import accounts, kernel, modes, services, ssh, sudo, system
 from deploys.components.hardening.controls import Control
 from deploys.components.hardening.settings import HardeningSettings
 from deploys.lib.settings import nearest
 
-CONTROLS: tuple[Control, ...] = (*ssh.CONTROLS, *sudo.CONTROLS, *kernel.CONTROLS, *modes.CONTROLS)
+CONTROLS: tuple[Control, ...] = (
+    *ssh.CONTROLS, *sudo.CONTROLS, *accounts.CONTROLS, *kernel.CONTROLS, *system.CONTROLS, *modes.CONTROLS,
+    *services.CONTROLS,
+)  # fmt: skip
 
 
 def asked_for(s: HardeningSettings) -> list[Control]:

@@ -10,7 +10,10 @@ from pydantic import Field, field_validator
 from deploys.lib.patterns import worded
 from deploys.lib.settings import Settings
 
-AREAS = ("ssh", "sudo", "sysctl", "modes")
+AREAS = (
+    "ssh", "sudo", "accounts", "pam", "sysctl", "modules", "usb", "mounts", "dumps", "console", "modes", "cron", "logs",
+    "audit", "upgrades", "time", "apparmor", "packages", "banners",
+)  # fmt: skip
 NAME = worded(r"^[a-z_][a-z0-9_-]{0,31}$", "a name of a user or group")
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -73,6 +76,28 @@ class HardeningSettings(Settings):
     )
     sudo_timeout_minutes: int = Field(
         5, ge=0, le=60, description="Minutes for which sudo remembers that a user has given the password."
+    )
+
+    umask: Literal["022", "027", "077"] = Field(
+        "027", description="What new files of people are closed to: `027` to others, `077` to their group too."
+    )
+    shell_idle_seconds: int = Field(
+        900, ge=60, le=86_400, description="Seconds after which a shell that nobody types into ends."
+    )
+    journal_max_mb: int = Field(1000, ge=50, le=1_000_000, description="Room that the journal may take up, in MB.")
+    journal_keep_days: int = Field(90, ge=1, le=3650, description="Days that the journal keeps what it has room for.")
+    reboot: Literal["never", "when-needed"] = Field(
+        "never",
+        description="Whether the host restarts by itself when an upgrade needs it: half an hour after its hour for "
+        "upgrades, which is another one on each gateway, and only while nobody is logged in.",
+    )
+    banner: str = Field(
+        "This system is private property, for authorised users only. Everything done here is logged and monitored;\n"
+        "whoever connects without permission will be prosecuted. By going on you consent to these terms.",
+        min_length=20,
+        max_length=2000,
+        pattern=worded(r"^[\x20-\x7e\n]+$", "plain text of letters, digits and signs, in lines"),
+        description="What is shown to whoever logs in, in front of the password.",
     )
 
     @field_validator("areas")

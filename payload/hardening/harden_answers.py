@@ -1,0 +1,80 @@
+"""What is answered when somebody asks: every control's answer, their sum, and whether new files would be taken."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from harden_host import Services, unmet, valid
+from harden_items import inapplicable, wrong
+from harden_kinds import File
+from harden_state import First, Item
+
+
+def judged(control: Item, items: list[Item], first: First, services: Services) -> tuple[str, str]:
+    """The answer of one control and why."""
+    if control.get("waived"):
+        return "waived", control["waived"]
+    # A file that the next start reads says nothing where what it is for means nothing.
+    effects = [item for item in items if item["kind"] != "file"] or items
+    elsewhere = [why for item in effects if (why := inapplicable(item, first))]
+    if len(elsewhere) == len(effects):
+        return "not applicable", elsewhere[0] if elsewhere else "its settings ask for nothing"
+    for item in items:
+        if not inapplicable(item, first) and (why := wrong(item, first) or services.behind(item)):
+            return "fails", why
+    return "holds", f"in part: {elsewhere[0]}" if elsewhere else ""
+
+
+def judge(plan: Item) -> list[Item]:
+    """Every control with its answer: `holds`, `fails`, `waived` or `not applicable`, and why."""
+    first = First()
+    services = Services(first)
+    found: list[Item] = []
+    for control in plan["controls"]:
+        items = [item for item in plan["items"] if control["id"] in item["controls"]]
+        answer, why = judged(control, items, first, services)
+        found.append({**control, "answer": answer, "why": why})
+    return found
+
+
+def total(found: list[Item]) -> str:
+    """How many controls have which answer, in words."""
+    words = {"holds": "hold", "fails": "fail", "waived": "waived", "not applicable": "not applicable here"}
+    counts = {answer: sum(one["answer"] == answer for one in found) for answer in words}
+    return (
+        ", ".join(f"{counts[answer]} {word}" for answer, word in words.items() if counts[answer]) or "nothing is asked"
+    )
+
+
+def check(plan: Item, area: str) -> int:
+    found = [one for one in judge(plan) if area in ("", one["area"])]
+    failing = [one for one in found if one["answer"] == "fails"]
+    for one in failing:
+        print(f"{one['id']}: {one['why']}")
+    print(f"{failing[0]['id']}: {failing[0]['why']}; {total(found)}" if failing else total(found))
+    return 1 if failing else 0
+
+
+def report(plan: Item, as_json: bool) -> None:
+    found = judge(plan)
+    if as_json:
+        print(json.dumps(found))
+        return
+    for one in found:
+        print(f"{one['id']:32} {one['level']:9} {one['answer']}{': ' if one['why'] else ''}{one['why']}")
+    print(total(found))
+
+
+def test(plan: Item) -> int:
+    """Ask the host's checkers about new files, where they lie for that alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        for item in plan["items"]:
+            if item["kind"] == "file" and not unmet(item.get("when", {})):
+                new = Path(folder) / "new"
+                new.write_bytes(File().text(item))
+                if why := valid(item.get("service", ""), new, item["path"]):
+                    print(f"{item['path']}: {why}")
+                    return 1
+    return 0

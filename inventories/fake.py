@@ -10,7 +10,10 @@ _answers = {
     "look() {": ["active\tinactive", "enabled\tdisabled"],
     "dpkg-query -W": ["curl"],
     "date +%s%N": ["yes", "0", "1"],
-    "systemctl is-active portcullis-": ["inactive"],
+    # And who waits for a change to be confirmed wants to see an end.
+    "systemctl is-active portcullis-": ["inactive", "asked"],
+    # Nothing of hardening is left to be undone.
+    "cannot be undone": ["yes"],
 }
 
 

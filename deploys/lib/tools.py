@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pyinfra.operations import files
 
+from deploys import operations
+from deploys.lib.programs import TOOLS
 from deploys.lib.render import ROOT
 from deploys.lib.transaction import PROGRAM, program_folder
 
@@ -14,7 +16,17 @@ VERSION = ROOT / "payload" / "host" / "portcullis-version"
 
 
 def put_programs(what: str, folder: str, paths: Iterable[Path]) -> None:
-    """Upload what ``folder`` misses of ``paths``, in their order; the names of its operations begin with ``what``."""
+    """Upload what ``folder`` misses of ``paths``, in their order; the names of its operations begin with ``what``.
+
+    Users that are not root run some of them. The umask of whoever deploys may keep others out of folders it makes.
+    """
+    if folder.startswith(TOOLS):
+        folders = list(dict.fromkeys((TOOLS, folder)))
+        operations.unless(
+            name=f"{what}, folder",
+            test=" && ".join(f"[ \"$(stat -c '%a %U' {one})\" = '755 root' ]" for one in folders),
+            command=f"install -d -m 0755 -o root -g root {' '.join(folders)}",
+        )
     for path in paths:
         files.put(
             name=f"{what}, {path.name}",

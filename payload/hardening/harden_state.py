@@ -13,7 +13,8 @@ from typing import Any
 
 ROOT = Path(os.environ.get("PORTCULLIS_ROOT", "/"))
 STATE = Path(os.environ.get("PORTCULLIS_STATE", "/var/lib/portcullis")) / "hardening"
-PLAN = Path(os.environ.get("PORTCULLIS_PLAN", "/etc/portcullis/hardening/plan.json"))
+# Not in /etc, which looks as it did when all is undone.
+PLAN = Path(os.environ.get("PORTCULLIS_PLAN", STATE / "plan.json"))
 Item = dict[str, Any]
 
 

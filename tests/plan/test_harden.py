@@ -8,7 +8,7 @@ from tests.plan.command import Ran
 from tests.plan.test_plan import HOSTS, SWITCH, names
 
 Runs = Callable[[str], Ran]
-PLAN = "/etc/portcullis/hardening/plan.json"
+PLAN = "/var/lib/portcullis/hardening/plan.json"
 
 
 def test_it_works_on_every_host_and_on_nothing_but_hardening(ran: Runs) -> None:

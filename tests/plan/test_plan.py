@@ -86,6 +86,7 @@ def test_hosts_whose_services_run_in_containers_get_an_engine_before_anything_th
     assert where == {
         "engine | Begin": set(),
         "engine | Packages": HOSTS["base"],
+        "engine | What makes and runs containers, folder": HOSTS["base"],
         "engine | What makes and runs containers, compose": HOSTS["base"],
         f"engine | {SWITCH}": HOSTS["base"],
         "engine | Ready": HOSTS["base"],

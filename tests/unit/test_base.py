@@ -96,7 +96,7 @@ def test_the_tool_is_put_there_before_any_component_needs_it(monkeypatch: pytest
         "transact-confirm",
         "transact",
     ]
-    assert calls[:11] == [("packages", ""), *(("put", f"{folder}/{name}") for name in programs)], (
+    assert calls[:12] == [("packages", ""), ("unless", ""), *(("put", f"{folder}/{name}") for name in programs)], (
         "what a program reads when it starts is there before it, and python3 before the ledger"
     )
 

@@ -24,7 +24,7 @@ from deploys.lib.transaction import STATE
 
 UNIT = "portcullis-hardening.service"
 COMMAND = "/usr/local/sbin/portcullis-hardening"
-PLAN = "/etc/portcullis/hardening/plan.json"
+PLAN = f"{STATE}/hardening/plan.json"
 # What is left to be undone on a host that should not be hardened: what has failed is in it.
 LEFT = f"{STATE}/hardening/first.json"
 UNDONE = f"! grep 'cannot be undone' {LEFT} 2>/dev/null && [ ! -e {LEFT} ]"

@@ -67,7 +67,8 @@ CONTROLS = (
         "dumps-none", "dumps", "baseline", "a program that dies leaves no copy of its memory",
         "Keys and passwords are in it.", "man limits.conf, coredump.conf",
         lambda want: [
-            *line("limits", "* hard core 0", "root hard core 0"), *line("coredump", "Storage=none", "ProcessSizeMax=0"),
+            *line("limits", "* soft core 0", "* hard core 0", "root hard core 0"), *line("profile", "ulimit -c 0"),
+            *line("coredump", "Storage=none", "ProcessSizeMax=0"),
             *sysctl(fs__suid_dumpable=0),
         ], "1.5.3", "sysctl-31a",
     ),

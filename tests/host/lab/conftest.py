@@ -45,6 +45,7 @@ ORDER = (
         "killed",
         "store",
         "backups",
+        "hardening",
     ),
 )
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.

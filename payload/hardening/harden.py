@@ -40,22 +40,34 @@ def make(item: Item, first: First) -> None:
         finish(first, key(item))
 
 
+def noted(first: First, one: str, item: Item) -> bool:
+    """Whether what was there first is known; it stays, whatever has become of it since. What is not is not touched."""
+    if one in first.items:
+        first.items[one]["item"] = item
+        return True
+    try:
+        first.items[one] = {"item": item, "before": KINDS[item["kind"]].capture(item)}
+    except FAILED as error:
+        first.errors[one] = f"what is there cannot be noted: {error}"
+    return one in first.items
+
+
 def finish(first: First, one: str) -> None:
     """Note what has come of an item that was made so; also when the run that did it was cut off before."""
-    noted = first.items[one]
-    after = getattr(KINDS[noted["item"]["kind"]], "after", None)
-    if after and noted.get("begun") and "after" not in noted and (found := after(noted["item"])) is not None:
-        noted["after"] = found
+    was = first.items[one]
+    after = getattr(KINDS[was["item"]["kind"]], "after", None)
+    if after and was.get("begun") and "after" not in was and (found := after(was["item"])) is not None:
+        was["after"] = found
         first.save()
 
 
 def take_back(first: First, keys: list[str]) -> None:
     """Undo ``keys``, the last one first. What cannot be undone stays noted, with the error."""
     for one in reversed(keys):
-        noted = first.items[one]
+        was = first.items[one]
         try:
             finish(first, one)
-            KINDS[noted["item"]["kind"]].undo(noted["item"], noted["before"], noted.get("after"))
+            KINDS[was["item"]["kind"]].undo(was["item"], was["before"], was.get("after"))
         except FAILED as error:
             first.errors[one] = f"cannot be undone: {error}"
             print(f"{one}: cannot be undone: {error}")
@@ -85,16 +97,10 @@ def apply(plan: Item) -> None:
         here = {
             one: item for one, item in wanted.items() if item.get("stage", 1) == stage and not inapplicable(item, first)
         }
-        for one, item in here.items():
-            if item["kind"] in ASKED:
-                continue
-            # The first state stays, whatever has become of it since.
-            noted = first.items.get(one) or {"before": KINDS[item["kind"]].capture(item)}
-            first.items[one] = {**noted, "item": item}
+        here = {one: item for one, item in here.items() if item["kind"] not in ASKED and noted(first, one, item)}
         for one in here:
-            if one in first.items:
-                finish(first, one)
-        todo = [one for one, item in here.items() if item["kind"] not in ASKED and wrong(item, first)]
+            finish(first, one)
+        todo = [one for one, item in here.items() if wrong(item, first)]
         for one in todo:
             first.items[one]["begun"] = True
         first.save()
@@ -111,7 +117,7 @@ def apply(plan: Item) -> None:
 def undo() -> None:
     """Everything, in the reverse order. The programs that have read the files are told to read them anew."""
     first = First()
-    concerned = services_of(noted["item"] for noted in first.items.values()) | set(first.loaded)
+    concerned = services_of(was["item"] for was in first.items.values()) | set(first.loaded)
     take_back(first, list(first.items))
     Services(first).settle(concerned, concerned)
     first.save()

@@ -53,31 +53,31 @@ def valid(service: str, new: Path, path: str) -> str:
     return said(done) if done.returncode else ""
 
 
-# Programs that read files of a control: which files, what must be there of the program, how it checks them as a whole,
-# and how it reads them anew.
+# Programs that read files of a control: which of them, what must be there of the program, how it checks all of its
+# files, and how it reads them anew.
 SERVICES: dict[str, Item] = {
     "ssh": {
-        "files": ["/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*", "/etc/ssh/moduli", "/etc/ssh/*_key.pub"],
+        "files": ["/etc/ssh/sshd_config.d/00-portcullis.conf", "/etc/ssh/moduli", "/etc/ssh/portcullis_*_key.pub"],
         "needs": "sshd",
         "check": ["sshd", "-t"],
         "reload": ["systemctl", "try-reload-or-restart", "ssh.service"],
     },
     "journald": {
-        "files": ["/etc/systemd/journald.conf.d/*"],
+        "files": ["/etc/systemd/journald.conf.d/portcullis.conf"],
         "needs": "journalctl",
         "reload": ["systemctl", "restart", "systemd-journald.service"],
     },
     "audit": {
-        "files": ["/etc/audit/rules.d/*", "/etc/audit/auditd.conf"],
+        "files": ["/etc/audit/rules.d/portcullis.rules", "/etc/audit/auditd.conf"],
         "needs": "augenrules",
         "reload": ["augenrules", "--load"],
     },
     "upgrades": {
-        "files": ["/etc/systemd/system/apt-daily-upgrade.timer.d/*"],
+        "files": ["/etc/systemd/system/apt-daily-upgrade.timer.d/portcullis.conf"],
         "needs": "systemctl",
         "reload": ["sh", "-c", "systemctl daemon-reload && systemctl try-restart apt-daily-upgrade.timer"],
     },
-    "sudo": {"files": ["/etc/sudoers", "/etc/sudoers.d/*"], "needs": "visudo", "check": ["visudo", "-c", "-q"]},
+    "sudo": {"files": ["/etc/sudoers.d/portcullis"], "needs": "visudo", "check": ["visudo", "-c", "-q"]},
 }
 
 

@@ -97,6 +97,9 @@ class Package:
 
     def run(self, *words: str) -> None:
         try:
+            # An installation that was cut off, of ours or of somebody else's, is finished first.
+            if run("dpkg", "--audit").stdout.strip():
+                must("dpkg", "--configure", "-a", "--force-confdef", "--force-confold", seconds=600, **QUIET)
             must(*APT, *words, seconds=900, **QUIET)
         finally:
             installed.cache_clear()

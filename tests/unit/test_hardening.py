@@ -218,3 +218,18 @@ def test_the_page_has_every_control_and_is_up_to_date() -> None:
     assert done.returncode == 0, done.stderr
     text = (ROOT / "docs" / "hardening.md").read_text()
     assert [control.id for control in registry.CONTROLS if f"| `{control.id}` |" not in text] == []
+
+
+def test_no_two_gateways_upgrade_or_restart_at_the_same_time() -> None:
+    members = site.split(hardening_level="baseline", hardening_reboot="when-needed")
+    said = {}
+    for name in ("gw-1", "gw-2", "db"):
+        text = {item.path: item.text for item in HARDENING.files(site.place(members, name))}[PLAN]
+        said[name] = re.findall(
+            r"OnCalendar=\*-\*-\* ([0-9:]+)|Reboot-Time \\\"([0-9:]+)|(Automatic-Reboot \\\"\w+)", text
+        )
+        said[name] = ["".join(one) for one in said[name]]
+    assert sorted(said["gw-1"]) == ["02:00:00", "02:30", 'Automatic-Reboot \\"true']
+    assert sorted(said["gw-2"]) == ["03:00:00", "03:30", 'Automatic-Reboot \\"true']
+    assert sorted(said["db"]) == ["01:00:00", "01:30", 'Automatic-Reboot \\"true'], "before any of its gateways"
+    assert 'Automatic-Reboot \\"false' in json.dumps(planned())

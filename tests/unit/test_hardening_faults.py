@@ -122,3 +122,17 @@ def test_whatever_a_file_is_like_it_comes_back(
     host.run("apply", items=items[1:])
     host.run("undo")
     assert path.read_text() == text
+
+
+def test_what_cannot_be_noted_is_not_changed(host: Host) -> None:
+    host.run(
+        "apply", items=[{"kind": "insert", "path": "/etc/ssh", "line": "x", "after": "y"}, mode("/etc/passwd", "0644")]
+    )
+    code, said = host.run("check")
+    assert code == 1 and "what is there cannot be noted" in said and "1 hold, 1 fail" in said
+
+
+def test_somebody_elses_files_of_sshd_are_theirs(host: Host) -> None:
+    host.run("apply", items=ALL)
+    host.put("/etc/ssh/sshd_config.d/50-theirs.conf", "PrintMotd no\n")
+    assert host.run("check") == (0, "9 hold\n"), "whether sshd has read them is not asked here"

@@ -17,7 +17,6 @@ from deploys.components.hardening.settings import HardeningSettings
 from deploys.lib.component import Component, ConfigFile, Here, Link, Probe
 from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT, render
-from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
 from deploys.lib.tools import put_programs
 from deploys.lib.transaction import STATE
@@ -36,8 +35,8 @@ PROGRAM = f"{program_folder('hardening', PROGRAMS)}/harden.py"
 def want(here: Here) -> Want:
     gateways = [member.name for member in here.of("litellm")]
     own = here.member.name
-    turn = gateways.index(own) if own in gateways else 0
-    return Want(here.settings(HardeningSettings), here.member.release, contained(here), turn)
+    turn = gateways.index(own) if own in gateways else None
+    return Want(here.settings(HardeningSettings), here.member.release, turn)
 
 
 def is_on(here: Here) -> bool:

@@ -18,12 +18,11 @@ Level = Literal["baseline", "strict"]
 
 @dataclass(frozen=True)
 class Want:
-    """What a host is hardened for: its settings, its release of Debian, and what runs there."""
+    """What a host is hardened for: its settings, its release of Debian, and its turn if it is a gateway."""
 
     s: HardeningSettings
     release: str
-    contained: bool = False
-    turn: int = 0
+    turn: int | None = None
 
     @property
     def strict(self) -> bool:

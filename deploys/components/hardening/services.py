@@ -22,12 +22,12 @@ AUDIT_RULES = (
 SETTINGS: dict[str, str | int] = {
     "max_log_file": 32, "num_logs": 8, "max_log_file_action": "ROTATE", "space_left_action": "SYSLOG",
 }  # fmt: skip
-# An hour for each gateway: no two of them upgrade, or restart, at the same time.
-FIRST_HOUR, LAST_HOUR = 2, 23
+# An hour for each gateway, and the one before for whatever they need: no two upgrade, or restart, at the same time.
+OTHERS_HOUR, FIRST_HOUR, LAST_HOUR = 1, 2, 23
 
 
 def hour(want: Want) -> int:
-    return FIRST_HOUR + want.turn % (LAST_HOUR - FIRST_HOUR)
+    return OTHERS_HOUR if want.turn is None else FIRST_HOUR + want.turn % (LAST_HOUR - FIRST_HOUR)
 
 
 def upgrades(want: Want) -> list[Item]:

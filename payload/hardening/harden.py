@@ -20,7 +20,7 @@ from typing import Any
 
 from harden_answers import check, report, test
 from harden_host import Services, container
-from harden_items import ASKED, FAILED, KINDS, MACHINES, inapplicable, key, wrong
+from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
 from harden_ssh import effective
 from harden_state import PLAN, First, Item, read_plan
 
@@ -94,9 +94,7 @@ def apply(plan: Item) -> None:
     concerned = services_of([first.items[one]["item"] for one in gone]) | set(first.loaded)
     take_back(first, gone)
     for stage in sorted({item.get("stage", 1) for item in wanted.values()}):
-        here = {
-            one: item for one, item in wanted.items() if item.get("stage", 1) == stage and not inapplicable(item, first)
-        }
+        here = {one: item for one, item in wanted.items() if item.get("stage", 1) == stage and not meaningless(item)}
         here = {one: item for one, item in here.items() if item["kind"] not in ASKED and noted(first, one, item)}
         for one in here:
             finish(first, one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from harden_host import unmet
+from harden_host import container, unmet
 from harden_kinds import Entry, File, Kind, Mode, Sysctl
 from harden_packages import Package
 from harden_ssh import HostKey, Moduli, Sshd
@@ -47,9 +47,9 @@ def wrong(item: Item, first: First) -> str:
     return f"{why}; {first.errors[key(item)]}" if why and key(item) in first.errors else why
 
 
-def inapplicable(item: Item, first: First) -> str:
-    """Why ``item`` means nothing on this host; empty when it has to hold."""
-    if why := unmet(item.get("when", {})) or first.refused.get(key(item), ""):
+def meaningless(item: Item) -> str:
+    """Why there is nothing on this host that ``item`` could be about; empty when it may be made so."""
+    if why := unmet(item.get("when", {})):
         return why
     if item["kind"] == "sysctl" and not Sysctl().path(item["name"]).exists():
         return f"this kernel has no {item['name']}"
@@ -57,4 +57,17 @@ def inapplicable(item: Item, first: First) -> str:
         return f"there is no {item['path']} here"
     if item["kind"] == "mount" and not Mount().options(item["path"]):
         return f"{item['path']} is no file system of its own here"
+    return ""
+
+
+def inapplicable(item: Item, first: First) -> str:
+    """Why ``item`` means nothing on this host; empty when it has to hold.
+
+    What a container was not let do, or its machine has set otherwise since, is the machine's.
+    """
+    if why := meaningless(item) or first.refused.get(key(item), ""):
+        return why
+    tried = first.items.get(key(item), {}).get("begun")
+    if item["kind"] in MACHINES and tried and container() and (why := KINDS[item["kind"]].wrong(item)):
+        return f"this is a container ({container()}), and its machine decides: {why}"
     return ""

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
-from harden_kinds import run
+from harden_kinds import run, waiting
 from harden_state import STATE, Item, at, copy, look, part_of, put_back, write
 from harden_system import must
 
@@ -110,6 +110,8 @@ class Package:
         others = set(re.findall(r"^(?:Remv|Purg) (\S+)", planned, re.MULTILINE)) - {*allowed}
         if others:
             raise OSError(f"{', '.join(sorted(others))} would go with {' '.join(names)}")
+        if how == "purge":
+            self.stop(names)
         self.run(how, *names)
 
     def undo(self, item: Item, before: Any, after: Any) -> None:
@@ -129,6 +131,14 @@ class Package:
             self.remove(came, "purge", came)
         for change in reversed(after["etc"]):
             self.put_back(change)
+
+    def stop(self, names: list[str]) -> None:
+        """End the services of packages that go: not every one does that itself, as unattended-upgrades does not."""
+        paths = "".join(run("dpkg-query", "-L", name).stdout for name in names)
+        units = set(re.findall(r"/systemd/system/([^/\n]+\.(?:service|timer))$", paths, re.MULTILINE))
+        # A template without a name for what it stands for is nothing that runs.
+        if own := sorted(unit for unit in units if "@." not in unit):
+            run("systemctl", "stop", *waiting(), *own)
 
     def put_back(self, change: Item) -> None:
         """What the package has left, or changed, as it was; but not what others have changed since."""

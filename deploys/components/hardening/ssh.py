@@ -142,9 +142,9 @@ CONTROLS = (
         "Whoever writes to a user's keys is that user.", "StrictModes yes", devsec="sshd-11",
     ),
     ssh(
-        "limits", "who has not logged in after 30 s, or four attempts, is cut off",
+        "limits", "who has not logged in after 30 s, or three attempts, is cut off",
         "Connections that wait for a password keep others out.",
-        "LoginGraceTime 30", "MaxAuthTries 4", "MaxStartups 10:30:60", cis="5.1.13, 5.1.16, 5.1.18",
+        "LoginGraceTime 30", "MaxAuthTries 3", "MaxStartups 10:30:60", cis="5.1.13, 5.1.16, 5.1.18",
         devsec="sshd-18, sshd-19, sshd-21",
     ),
     ssh(

@@ -5,12 +5,17 @@ from __future__ import annotations
 from tests.host.support import Server
 
 # Counters and what the host itself moves on; nobody sets these.
-MOVING = "random|file-nr|dentry|inode|nonce|ns_last_pid|quota|rt_cache|conntrack_count|keys\\.|fs\\.aio-nr|sched_domain"
+MOVING = (
+    "random|file-nr|dentry|inode|nonce|ns_last_pid|quota|rt_cache|conntrack_count|keys\\.|fs\\.aio-nr|"
+    "sched_domain|pty\\.nr"
+)
+# What Docker and systemd write when a host starts.
+STARTS = r" ?/etc/(\.updated|resolv\.conf|hosts|hostname|mtab)( |$)"
 TRANSIENT = "portcullis-|apt-daily|dpkg-db|tmpfiles-clean|session|user@"
 SCRIPT = rf"""
 find /etc /root /boot /usr/bin /usr/sbin /var/lib/pam /usr/share/pam-configs -xdev ! -name __pycache__ \
     -printf '%p %y %m %u %g %l\n' | grep -v '^/root/\.' | sort
-find /etc /usr/share/pam-configs /var/lib/pam -xdev -type f -exec sha256sum {{}} + | sort -k 2
+find /etc /usr/share/pam-configs /var/lib/pam -xdev -type f -exec sha256sum {{}} + | grep -v -E '{STARTS}' | sort -k 2
 sysctl -a 2>/dev/null | grep -v -E '{MOVING}' | sort
 systemctl list-unit-files --no-legend --no-pager | awk '{{print "unit", $1, $2}}' | sort
 systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket,path \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from tests.host.support_ledger import ROLLBACK
 from tests.lab import engine, hosts
 
 HARDEN = "deploys/harden.py"
+KINDS = ("sudo", "pam", "sysctl", "mounts", "console", "upgrades", "packages", "banners")
 PASSWORD = "lab-Password-0123456789"
 
 
@@ -23,6 +25,8 @@ def bare() -> Iterator[Site]:
     """A host that nothing was deployed to but what every host gets first."""
     for name in _lab("ht-hard", "single", "trixie", "root"):
         site = Site(name)
+        # Something that is to go, and to come back.
+        site.server.out("apt-get -q update && apt-get -q -y install inetutils-telnet", 300)
         done = run(name, HARDEN)
         assert done.status == 0, done.problem
         yield site
@@ -62,7 +66,8 @@ def test_each_area_alone_is_undone_and_leaves_the_others(bare: Site) -> None:
     nothing = looks(bare.server)
     harden(bare, hardening_level="strict", only="ssh")
     before = looks(bare.server)
-    for area in AREAS:
+    # Each kind of thing once; all areas take ten minutes.
+    for area in AREAS if os.environ.get("PORTCULLIS_THOROUGH") else KINDS:
         if area != "ssh":
             harden(bare, hardening_level="strict", only=area)
             harden(bare, hardening_level="strict", only=area, undo=True)
@@ -131,7 +136,7 @@ def test_a_change_that_nobody_can_confirm_is_undone_by_the_host(bare: Site) -> N
         "systemctl reload ssh"
     )
     before = looks(bare.server)
-    way = {"ssh_password": PASSWORD, "ssh_key": None}
+    way = {"ssh_password": PASSWORD, "ssh_key": ""}
     harden(bare, **way)
     cut = run(bare.name, HARDEN, hardening_level="baseline", **way)
     assert cut.status == 1 and "nobody could connect anew within 60 s" in cut.log, cut.problem

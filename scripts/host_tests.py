@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
 SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "shipping", "switch")]
 # Asked for by name: minutes of waiting until hosts put back what shut everybody out.
-BY_NAME = [f"{HOSTS}/test_firewall.py"]
+BY_NAME = [f"{HOSTS}/test_{name}.py" for name in ("firewall", "hardening")]
 ROWS = {
     "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in [*SECOND, *BY_NAME])],
     "second": SECOND,

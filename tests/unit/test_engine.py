@@ -159,8 +159,8 @@ def test_whose_packages(
     release: str, data: dict[str, object], packages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = site.recorded(ENGINE, here(release, **data), monkeypatch)
-    assert calls[-2] == ("packages", {"name": "engine | Packages", "names": packages})
-    assert calls[-1][1]["dest"] == TOOL and len(calls) == (2 if packages == DEBIAN else 4)
+    assert calls[-3] == ("packages", {"name": "engine | Packages", "names": packages})
+    assert calls[-1][1]["dest"] == TOOL and len(calls) == (3 if packages == DEBIAN else 5)
 
 
 def test_debian_12s_own_compose_is_too_old() -> None:

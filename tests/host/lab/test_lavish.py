@@ -72,7 +72,8 @@ def test_a_stop_gives_running_requests_drain_timeout_seconds(sparing: Sparing) -
         assert [answer.status for answer in lasting.result()] == [200]
         (cut,) = endless.result()
     assert cut.status == 0 and cut.seconds < 1.5 + DRAIN_SECONDS + 5, cut
-    assert DRAIN_SECONDS - 1 <= took < DRAIN_SECONDS + 10
+    # What is not cut off by then is: a busy machine takes its time with the rest of the stop.
+    assert DRAIN_SECONDS - 1 <= took < DRAIN_SECONDS + 20
 
 
 # From here on with the other settings; their deploy starts what the last test has stopped.

@@ -16,8 +16,14 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def endpoint(url: str) -> tuple[str, int]:
-    """Host and port of ``url``, or of a registry as ``NAME:PORT/...``; the port is 0 where none can be told."""
-    parts = urlsplit(url if "://" in url else f"https://{url.partition('@')[0]}")
+    """Host and port of ``url``, or of a registry as ``NAME:PORT/...``; the port is 0 where none can be told.
+
+    A text that is no address has neither. What is wrong with it is never told here: it may be a secret.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url.partition('@')[0]}")
+    except ValueError:
+        return "", 0
     try:
         return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
@@ -29,7 +35,8 @@ def urls_in(value: Any) -> Iterator[str]:
     if isinstance(value, SecretStr):
         for url in urls_in(value.get_secret_value()):
             host, port = endpoint(url)
-            yield f"{urlsplit(url).scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+            if host:
+                yield f"{url.partition(':')[0]}://{f'[{host}]' if ':' in host else host}:{port}"
     elif isinstance(value, str):
         if value.startswith(("http://", "https://")):
             yield value

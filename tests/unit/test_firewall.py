@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from deploys.components import COMPONENTS
 from deploys.components.firewall import FIREWALL, RULES, UNIT, rules
@@ -162,6 +163,9 @@ def test_addresses_in_settings_are_found_however_deep_and_secrets_only_by_their_
     assert list(urls_in(["x", {"a": ("https://a.example:8443/p",)}, 1])) == ["https://a.example:8443/p"]
     secret = site.resolve("env:POSTGRES_PASSWORD").__class__("https://hook.example:9443/s3cret?x=y")
     assert list(urls_in({"webhook": secret})) == ["https://hook.example:9443"]
+    # A password that looks like an address and is none; nothing of it is told.
+    assert list(urls_in({"a": SecretStr("https://u:p[x@h/"), "b": SecretStr("http://\u2100:x@h/")})) == []
+    assert endpoint("https://u:p[x@h/") == ("", 0)
     assert endpoint("10.0.0.1:5000/image@sha256:0") == ("10.0.0.1", 5000)
     assert endpoint("python:3.13-slim@sha256:0") == ("python", 0) and endpoint("https://[fd00::1]") == ("fd00::1", 443)
 

@@ -21,6 +21,7 @@ from typing import Any
 from harden_answers import check, report, test
 from harden_host import Services, container
 from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
+from harden_packages import forget
 from harden_ssh import effective
 from harden_state import PLAN, First, Item, read_plan
 
@@ -98,6 +99,7 @@ def apply(plan: Item) -> None:
         here = {one: item for one, item in here.items() if item["kind"] not in ASKED and noted(first, one, item)}
         for one in here:
             finish(first, one)
+        forget()
         todo = [one for one, item in here.items() if wrong(item, first)]
         for one in todo:
             first.items[one]["begun"] = True
@@ -109,6 +111,7 @@ def apply(plan: Item) -> None:
     effective.cache_clear()
     still = services_of(plan["items"])
     services.settle(concerned | still, concerned - still)
+    forget()
     first.save()
 
 
@@ -118,6 +121,7 @@ def undo() -> None:
     concerned = services_of(was["item"] for was in first.items.values()) | set(first.loaded)
     take_back(first, list(first.items))
     Services(first).settle(concerned, concerned)
+    forget()
     first.save()
 
 

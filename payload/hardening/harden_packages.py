@@ -48,6 +48,11 @@ def digest(found: Item) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
+def forget() -> None:
+    """Remove how /etc was before an installation, which is good for that one alone: secrets are in it, and it ages."""
+    SNAPSHOT.unlink(missing_ok=True)
+
+
 class Package:
     """A package that is installed, or with ``absent`` is not: ``name``."""
 
@@ -77,7 +82,7 @@ class Package:
 
     def after(self, item: Item) -> Any:
         """What came with the package, and what it has changed in /etc: how that was, and how it is now."""
-        if item.get("absent") or not SNAPSHOT.exists():
+        if item.get("absent") or not SNAPSHOT.exists() or item["name"] not in installed():
             return None
         was, is_now = json.loads(gzip.decompress(SNAPSHOT.read_bytes())), tree()
         etc = []

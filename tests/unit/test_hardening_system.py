@@ -112,6 +112,18 @@ def test_what_others_have_done_since_stays(host: Host) -> None:
     assert host.at("/etc/tool.d/theirs").exists() and host.at("/etc/tool.left").read_text() == "edited\n"
 
 
+def test_a_package_that_is_installed_again_leaves_no_old_picture_of_etc(host: Host) -> None:
+    """A later undo would put /etc back as it was on the day of the first one, passwords and all."""
+    host.run("apply", items=[package("tool")])
+    (host.fake / "packages").write_text("base\t1\n")
+    host.run("apply", items=[package("tool")])
+    assert "tool" in (host.fake / "packages").read_text()
+    assert [path for path in host.state.rglob("etc.json.gz")] == []
+    host.put("/etc/tool.left", "edited\n")
+    host.run("undo")
+    assert host.at("/etc/tool.left").read_text() == "edited\n"
+
+
 def test_a_package_that_somebody_needs_by_now_stays_and_is_named(host: Host) -> None:
     host.run("apply", items=[package("tool")])
     (host.fake / "users").write_text("Purg theirs [1]\n")

@@ -93,7 +93,8 @@ def test_nobody_is_waited_for_when_nothing_has_changed(box: Sandbox) -> None:
 def test_a_service_that_was_only_restarted_is_waited_for(box: Sandbox) -> None:
     (box.fake / f"active.{UNIT}").write_text("inactive\n")
     done = box.run(version(box, "one", note=False))
-    assert done.sentence == "x: nobody could connect anew within 1 s; no file had been changed"
+    assert done.sentence == f"x: nobody could connect anew within 1 s; no file had been changed, and {UNIT} is stopped"
+    assert (box.fake / f"active.{UNIT}").read_text() == "inactive\n"
 
 
 def test_a_unit_that_was_only_switched_is_waited_for_and_switched_back(box: Sandbox) -> None:

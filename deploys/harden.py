@@ -1,7 +1,8 @@
 """Harden each host, and nothing else: `pyinfra INVENTORY deploys/harden.py`.
 
-`--data only=ssh` works on one area (or several, with commas) and leaves the others as they are; `--data undo=true`
-undoes what was done, all of it or the areas in `only`. Which areas there are says docs/hardening.md.
+`--data only=ssh` works on one area (or several, with commas) beside those that the host has, which follow its settings
+as well; `--data undo=true` undoes what was done, all of it or the areas in `only`. Which areas there are says
+docs/hardening.md.
 """
 
 from pyinfra.api import DeployError

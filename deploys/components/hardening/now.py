@@ -71,7 +71,9 @@ def prepare() -> None:
     if not undo and not only:
         return
     for one in inventory:
-        text = one.get_fact(facts.Encoded, path=PLAN) if only and one.connected else ""
+        if not one.connected:
+            continue  # it is not part of this run
+        text = one.get_fact(facts.Encoded, path=PLAN) if only else ""
         present = json.loads(base64.b64decode(text) or b"{}") if text else {}
         level, areas = to_be(str(one.data.get("hardening_level", "off")), present, undo, only)
         if level == "off" and not undo:

@@ -17,14 +17,13 @@ import gevent
 from paramiko import SSHException
 from pyinfra import host, logger, state
 from pyinfra.api import StringCommand
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.sshuserclient.client import get_host_keys
 from pyinfra.connectors.util import extract_control_arguments, make_unix_command_for_host
 
 from deploys.facts import StepProgress
-from deploys.watch import Shown
+from deploys.watch import Shown, connector_arguments
 
 # What the host says while it waits; payload/host/transact-confirm.
 WAITING, FOR_A_CONNECTION = "waiting ", " s for a new connection"
@@ -152,8 +151,7 @@ def _hang_up(connector: Any) -> None:
 
 def _run(connector: Any, command: str) -> list[str]:
     """Run ``command`` as the operation under way is run; what it and sudo say."""
-    chosen: Any = host.current_op_global_arguments or {}
-    arguments: Any = {key: chosen[key] for key in CONNECTOR_ARGUMENT_KEYS if key in chosen}
+    arguments: Any = connector_arguments(host)
     control = extract_control_arguments(arguments)
     with gevent.Timeout(QUESTION_SECONDS, TimeoutError(f"no answer in {QUESTION_SECONDS} s")):
         as_root = make_unix_command_for_host(connector.state, connector.host, StringCommand(command), **arguments)

@@ -7,13 +7,11 @@ import io
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 from paramiko import SSHException
 from pydantic import SecretStr
 from pyinfra import host, logger, state
 from pyinfra.api import FileUploadCommand, StringCommand, operation
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import QuoteString
 
 from deploys import operations
@@ -23,7 +21,7 @@ from deploys.lib.images import Image, present
 from deploys.lib.ledger import begins
 from deploys.lib.shipping import FOLDER, gathered, inputs, load_script, login, pack, pull_script, question, stem
 from deploys.lib.workshop import Order, Registry, WorkshopError
-from deploys.watch import SHOW_SECONDS
+from deploys.watch import SHOW_SECONDS, connector_arguments
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 MB = 1_000_000
@@ -132,16 +130,11 @@ def _order(image: Image) -> Order:
     return Order(image, given, fetch, lambda line: logger.info(f"{prefix}{line}"))
 
 
-def _arguments() -> dict[str, Any]:
-    given = dict(host.current_op_global_arguments or {})
-    return {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
-
-
 def _asked(command: str) -> list[str]:
     """What ``command`` prints on the host. It is never shown, whatever pyinfra is told to show."""
     try:
         done, output = host.run_shell_command(
-            StringCommand(command), print_output=False, print_input=state.print_input, **_arguments()
+            StringCommand(command), print_output=False, print_input=state.print_input, **connector_arguments(host)
         )
     except (OSError, EOFError, SSHException) as error:
         raise WorkshopError(f"the host does not answer: {error}") from error
@@ -156,7 +149,9 @@ def _fetched(path: str, here: Path, there: str) -> None:
     _asked(pack(path, there))
     try:
         with here.open("wb") as file:
-            done = host.get_file(there, file, remote_temp_filename=host.get_temp_filename(there), **_arguments())
+            done = host.get_file(
+                there, file, remote_temp_filename=host.get_temp_filename(there), **connector_arguments(host)
+            )
     except (OSError, EOFError, SSHException) as error:
         raise WorkshopError(f"{path} cannot be fetched from the host: {error}") from error
     finally:

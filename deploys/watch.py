@@ -1,16 +1,24 @@
-"""Waiting for what a host does in a unit of its own, and what is shown of it meanwhile."""
+"""For operations that take their time: how they ask a host meanwhile, wait for its work, and show what it does."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from pyinfra import host, logger
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from deploys import facts
 
 # How often a long step shows what it is doing, in seconds.
 SHOW_SECONDS = 5.0
+
+
+def connector_arguments(one: Any) -> dict[str, Any]:
+    """How the operation under way on host ``one`` runs its commands, for those that it runs by itself."""
+    given: Any = one.current_op_global_arguments or {}
+    return {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
 
 
 @dataclass

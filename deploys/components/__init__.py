@@ -2,6 +2,7 @@
 
 from deploys.components.backups import BACKUPS
 from deploys.components.base import BASE
+from deploys.components.edge import EDGE
 from deploys.components.engine import ENGINE
 from deploys.components.firewall import FIREWALL
 from deploys.components.hardening.component import HARDENING
@@ -11,4 +12,4 @@ from deploys.components.ollama import OLLAMA
 from deploys.components.postgres import POSTGRES
 from deploys.components.redis import REDIS
 
-COMPONENTS = (BASE, HARDENING, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH)
+COMPONENTS = (BASE, HARDENING, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH, EDGE)

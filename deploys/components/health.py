@@ -8,10 +8,11 @@ from typing import Any
 from deploys import operations
 from deploys.components import engine_images, health_runtime
 from deploys.components.health_image import image
-from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, environment_folder
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, STOPPING, environment_folder
 from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
 from deploys.components.litellm.probes import base_url as gateway_url
+from deploys.components.litellm.runtime import announces
 from deploys.components.ollama import base_url as ollama_url
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
@@ -86,6 +87,7 @@ def config(here: Here) -> dict[str, Any]:
         "dependency_interval_seconds": s.dependency_interval_seconds,
         "unresponsive_after_seconds": s.unresponsive_after_seconds,
         "drain_file": "/run/portcullis-health/drain",
+        **({"stopping_file": STOPPING} if announces(here) else {}),
     }
 
 
@@ -164,7 +166,7 @@ HEALTH = Component(
     refusals=lambda here: engine_images.refusals(here, image),
     probes=probes,
     listeners=lambda here: [
-        Listener(here.settings(HealthSettings).port, ("python",), "health_port", askers=(MONITORS,))
+        Listener(here.settings(HealthSettings).port, ("python",), "health_port", askers=(MONITORS, "edge"))
     ],
     group="litellm",
     needs=("postgres", "redis"),

@@ -16,6 +16,8 @@ PAYLOAD = ROOT / "payload" / "health"
 FOLDER = "/opt/portcullis/health"
 CODE = f"{TOOLS}/health"
 CONFIG = "/etc/portcullis/health.json"
+# Its presence means: the gateway is about to stop, ask another one. Made by the gateway's unit.
+STOPPING = "/run/portcullis-health/stopping"
 
 
 class HealthSettings(Settings):

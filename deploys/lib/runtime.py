@@ -27,12 +27,17 @@ def contained(here: Here) -> bool:
 
 
 def unit_file(
-    one: Container, about: str, after: Sequence[str] = (), lines: Sequence[str] = (), wanted_by: str = ""
+    one: Container,
+    about: str,
+    after: Sequence[str] = (),
+    lines: Sequence[str] = (),
+    wanted_by: str = "",
+    stopping: tuple[str, str] = ("", ""),
 ) -> ConfigFile:
     """The systemd unit of a service in a container.
 
     ``after`` are units it is started after, ``lines`` are more of its section [Unit], and ``wanted_by`` is what starts
-    it beside the boot.
+    it beside the boot. ``stopping`` is what is run before the container is stopped and after the service has ended.
     """
     text = render(
         "runtime/container.service.j2",
@@ -41,6 +46,7 @@ def unit_file(
         about=about,
         after=[*after, "docker.service"],
         lines=lines,
+        stopping=stopping,
         wanted_by=" ".join(("multi-user.target", *([wanted_by] if wanted_by else []))),
         name=name_of(one.service),
         tool=TOOL,

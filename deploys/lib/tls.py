@@ -115,21 +115,26 @@ def _why(error: ssl.SSLCertVerificationError, name: str) -> Unusable:
     return Unusable("certificate", f"clients would refuse it: {error.verify_message}")
 
 
-def check(certificate: str, key: SecretStr, authorities: str, names: Iterable[str]) -> None:
+def check(certificate: str, key: SecretStr, authorities: str | None, names: Iterable[str]) -> None:
     """Let a client that trusts ``authorities`` reach a server with ``certificate`` and ``key`` under each of ``names``.
 
-    Both are here and talk in memory. ``certificate`` and ``authorities`` are paths of PEM files. The client is as
-    strict as Python 3.13, which Debian 13 has: earlier ones take certificates that it refuses.
+    Both are here and talk in memory. ``certificate`` and ``authorities`` are paths of PEM files; without the latter
+    the client trusts those that this machine does. It is as strict as Python 3.13, which Debian 13 has: earlier ones
+    take certificates that it refuses.
 
     Raises Unusable for the first thing that is wrong.
     """
     _check_file("certificate", certificate)
-    _check_file("ca", authorities)
+    if authorities:
+        _check_file("ca", authorities)
     server = _serving(certificate, key)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.minimum_version = ssl.TLSVersion.TLSv1_2
     client.verify_flags |= ssl.VERIFY_X509_STRICT
-    client.load_verify_locations(authorities)
+    if authorities:
+        client.load_verify_locations(authorities)
+    else:
+        client.load_default_certs()
     for name in names:
         try:
             _shake_hands(server, client, name)

@@ -41,7 +41,7 @@ class Authority:
     def sign(self, addresses: Sequence[str], first: int = -1, last: int = 30, strict: bool = True) -> tuple[str, str]:
         """A certificate and its key, good from ``first`` to ``last`` day from now; ``strict`` as RFC 5280 wants it."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        names = [_name(address) for address in addresses]
         builder = _builder("redis", self.certificate.subject, key, first, last)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if strict:
@@ -56,6 +56,13 @@ class Authority:
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         made = builder.add_extension(above, critical=False).sign(self.key, hashes.SHA256())
         return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _builder(
@@ -102,4 +109,21 @@ def settings(folder: Path, addresses: Sequence[str], above: Authority | None = N
         "redis_tls_certificate": str(folder / "redis.crt"),
         "redis_tls_key": f"file:{folder / 'redis.key'}",
         "redis_tls_ca": str(folder / "ca.crt"),
+    }
+
+
+EDGE_NAME = "llm.example.org"
+
+
+def edge(folder: Path, names: Sequence[str] = (EDGE_NAME,), above: Authority | None = None) -> dict[str, object]:
+    """Settings of an edge for ``names``, with the files they name written to ``folder``."""
+    above = above or authority()
+    certificate, key = above.sign(names, last=90)
+    for name, text in (("edge.crt", certificate), ("edge.key", key), ("edge-ca.crt", above.text)):
+        (folder / name).write_text(text)
+    return {
+        "edge_names": list(names),
+        "edge_certificate": str(folder / "edge.crt"),
+        "edge_key": f"file:{folder / 'edge.key'}",
+        "edge_authority": str(folder / "edge-ca.crt"),
     }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +20,7 @@ from deploys.lib.render import quote_conf, quote_env
 from deploys.lib.secrets import read_secret
 from deploys.lib.sizing import Machine
 from deploys.lib.survey import HostData, survey
+from tests.unit import certificates
 
 # Strong, all different, and with the characters that quoting gets wrong; but for the one that containers refuse.
 SECRETS = {
@@ -76,12 +80,50 @@ def single(**data: Any) -> Here:
     return Here(site[0], site)
 
 
+@cache
+def edge_data() -> Mapping[str, Any]:
+    """Settings of an edge, whose certificate is made once and lies in a folder of its own."""
+    return certificates.edge(Path(tempfile.mkdtemp(prefix="portcullis-tests-")))
+
+
+def whole(**data: Any) -> Here:
+    """One small host with every component, the edge before its gateway included."""
+    settings = {**edge_data(), "litellm_listen": "127.0.0.1", **data}
+    site = look(host("gateway.example.org", (*ROLES, "edge"), **settings))
+    return Here(site[0], site)
+
+
+def having(component: Component, **data: Any) -> Here:
+    """One small host that has ``component``."""
+    here = single(**data)
+    return here if here.member.has(component.name) else whole(**data)
+
+
+ADDRESSES = {
+    "db": "192.0.2.10",
+    "cache": "192.0.2.11",
+    "llm": "192.0.2.12",
+    "gw-1": "192.0.2.21",
+    "gw-2": "192.0.2.22",
+    "front": "192.0.2.31",
+}
+GROUP = {"db": "postgres", "cache": "redis", "llm": "ollama", "gw-1": "litellm", "gw-2": "litellm", "front": "edge"}
+
+
 def split(addresses: Mapping[str, str] | None = None, **data: Any) -> tuple[Member, ...]:
     """A database, a cache, an Ollama and two gateways on hosts of their own, all with ``data``."""
-    where = {"db": "192.0.2.10", "cache": "192.0.2.11", "llm": "192.0.2.12", "gw-1": "192.0.2.21", "gw-2": "192.0.2.22"}
-    where.update(addresses or {})
-    group = {"db": "postgres", "cache": "redis", "llm": "ollama", "gw-1": "litellm", "gw-2": "litellm"}
-    return look(*(host(name, (group[name],), private_address=where[name], **data) for name in where))
+    where = {**ADDRESSES, **(addresses or {})}
+    return look(*(host(name, (GROUP[name],), private_address=where[name], **data) for name in GROUP if name != "front"))
+
+
+def fronted(**data: Any) -> tuple[Member, ...]:
+    """The same with an edge before the gateways, on a host of its own."""
+    hosts = []
+    for name, group in GROUP.items():
+        own = {"litellm_listen": ADDRESSES[name], "health_listen": ADDRESSES[name]} if group == "litellm" else {}
+        own |= edge_data() if group == "edge" else {}
+        hosts.append(host(name, (group,), private_address=ADDRESSES[name], **{**own, **data}))
+    return look(*hosts)
 
 
 def place(site: tuple[Member, ...], name: str) -> Here:

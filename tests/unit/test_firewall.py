@@ -108,7 +108,7 @@ def test_a_moved_port_is_the_one_that_is_opened() -> None:
 def test_every_port_says_who_may_ask_it_in_words_that_mean_something(component: Any) -> None:
     known = {CLIENTS, MONITORS, *(one.name for one in COMPONENTS)}
     assert not {CLIENTS, MONITORS} & {one.name for one in COMPONENTS}
-    for listener in component.listeners(site.single()):
+    for listener in component.listeners(site.having(component)):
         assert listener.askers and set(listener.askers) <= known, listener
 
 

@@ -84,7 +84,7 @@ def test_the_digest_of_the_input_follows_every_setting_and_no_secret(monkeypatch
 
 
 def test_every_file_that_says_who_made_it_has_the_line_and_still_says_the_same() -> None:
-    here, found = site.single(), 0
+    here, found = site.whole(), 0
     for component in COMPONENTS:
         for item in component.files(here):
             made = provenance.stamped(item, OLD)

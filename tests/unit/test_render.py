@@ -106,7 +106,7 @@ def everything(here: Here) -> dict[str, str]:
 
 
 def test_no_rendered_file_has_a_date_a_host_name_or_a_run_in_it() -> None:
-    first, again = everything(site.single()), everything(site.single())
+    first, again = everything(site.whole()), everything(site.whole())
     assert first == again, "the same input gives the same text"
     words = [str(ROOT), str(Path.home()) + "/", datetime.now(UTC).strftime("%Y%m%d")]
     words += [datetime.now(UTC).strftime("%Y-%m-%d"), "gateway.example.org"]

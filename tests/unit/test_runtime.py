@@ -33,7 +33,7 @@ def service(one: Container) -> dict[str, Any]:
 
 def everything(**data: object) -> dict[str, dict[str, Any]]:
     """Every service of a host with every component."""
-    here = site.single(runtime="compose", **data)
+    here = site.whole(runtime="compose", **data)
     texts = [f.text for c in COMPONENTS for f in c.files(here) if f.path.startswith(f"{FOLDER}/")]
     return {name: one for text in texts for name, one in yaml.safe_load(text)["services"].items()}
 

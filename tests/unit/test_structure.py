@@ -59,7 +59,7 @@ def test_a_component_has_its_module_templates_golden_files_and_test(component: C
     # One module; or, for what is too much for one, a folder with the record in component.py.
     assert room.with_suffix(".py").is_file() or (room / "component.py").is_file()
     assert (ROOT / "tests" / "unit" / f"test_{component.name}.py").is_file()
-    if rendered(component, site.single()):
+    if rendered(component, site.having(component)):
         assert (ROOT / "templates" / component.name).is_dir()
         assert list((ROOT / "tests" / "golden" / component.name).iterdir())
 

@@ -156,7 +156,7 @@ def test_a_timer_with_a_time_that_systemd_does_not_understand_fails_its_check(
 
 
 def test_every_timer_of_a_component_is_checked_before_it_is_enabled() -> None:
-    here, found = site.single(), 0
+    here, found = site.whole(), 0
     for component in COMPONENTS:
         change = change_for(component, here)
         for item in change.items:

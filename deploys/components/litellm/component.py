@@ -233,7 +233,11 @@ LITELLM = Component(
     provisions=provisions,
     listeners=lambda here: [
         Listener(
-            here.settings(LitellmSettings).port, ("litellm", "gunicorn", "python"), "litellm_port", askers=(CLIENTS,)
+            here.settings(LitellmSettings).port,
+            ("litellm", "gunicorn", "python"),
+            "litellm_port",
+            # Behind an edge it is asked by nobody else.
+            askers=("edge",) if here.of("edge") else (CLIENTS,),
         ),
         *metrics.listeners(here.settings(LitellmSettings)),
     ],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from deploys import operations
 from deploys.components import engine_images
 from deploys.components.engine_settings import EngineSettings
+from deploys.components.health_settings import STOPPING
 from deploys.components.litellm import metrics
 from deploys.components.litellm.config import environment
 from deploys.components.litellm.image import image
@@ -29,6 +30,26 @@ ABOUT = {
     MIGRATE_UNIT: "Migration of the LiteLLM gateway's database",
     metrics.UNIT: "Prometheus metrics of the LiteLLM gateway",
 }
+
+
+# A health check of the edge a second, two of which have to fail; the health app looks for the file once a second.
+NOTICE_SECONDS = 4
+
+
+def announces(here: Here) -> bool:
+    """Whether there is an edge to be told that this gateway is about to stop, and another gateway it could ask."""
+    return bool(here.of("edge")) and len(here.of("litellm")) > 1
+
+
+def stopping(here: Here) -> tuple[str, str]:
+    """What the unit runs before the gateway is stopped and after it has: both for systemd; empty without an edge.
+
+    One that ended by itself has nobody to send elsewhere.
+    """
+    if not announces(here):
+        return "", ""
+    wait = f'test -z "$MAINPID" || {{ touch {STOPPING}; sleep {NOTICE_SECONDS}; }}'
+    return f"+/bin/sh -c '{wait}'", f"+/bin/rm -f {STOPPING}"
 
 
 def serve(here: Here) -> list[str]:
@@ -134,7 +155,8 @@ def service_files(here: Here) -> list[ConfigFile]:
             task_file(MIGRATE_UNIT, ABOUT[MIGRATE_UNIT], "migrate", "1h"),
         ]
         units = {one.unit: one for one in made if one.unit}
-        found.append(unit_file(units[UNIT], ABOUT[UNIT], ("postgresql.service", "redis-server.service")))
+        before = ("postgresql.service", "redis-server.service")
+        found.append(unit_file(units[UNIT], ABOUT[UNIT], before, stopping=stopping(here)))
         if metrics.UNIT in units:
             # It stops with the gateway, and is started with it.
             found.append(
@@ -144,7 +166,15 @@ def service_files(here: Here) -> list[ConfigFile]:
 
     share = here.member.plan.shares["litellm"]
     return [
-        unit(s, UNIT, words=serve(here), memory_mb=share, hard_mb=int(share * HARD_FACTOR), stop=stop_seconds(s)),
+        unit(
+            s,
+            UNIT,
+            words=serve(here),
+            stopping=stopping(here),
+            memory_mb=share,
+            hard_mb=int(share * HARD_FACTOR),
+            stop=stop_seconds(s),
+        ),
         unit(s, CHECK_UNIT, effect="none", folder=version_folder(here)),
         unit(s, MIGRATE_UNIT, effect="none", folder=version_folder(here)),
         unit(s, metrics.UNIT, program=metrics.PROGRAM, samples=metrics.SAMPLES),

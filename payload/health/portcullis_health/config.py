@@ -77,6 +77,7 @@ class Config:
     dependency_interval: float
     unresponsive_after: float
     drain_file: Path
+    stopping_file: Path | None
 
     def stale_after(self, interval: float) -> float:
         """Return the age in seconds from which an observation made every `interval` seconds is not believed."""
@@ -142,6 +143,7 @@ def parse(data: dict[str, Any], source: str) -> Config:
         dependency_interval=top.seconds("dependency_interval_seconds", 0.05, 600, 5.0),
         unresponsive_after=top.seconds("unresponsive_after_seconds", 0.1, 600, 5.0),
         drain_file=Path(top.text("drain_file", "/run/portcullis-health/drain")),
+        stopping_file=Path(stopping) if (stopping := top.text("stopping_file", None)) else None,
     )
     # One lost probe must never be enough to call the gateway unresponsive: a load balancer would take it away.
     if not problems and config.unresponsive_after < config.probe_interval + config.timeout:
@@ -152,6 +154,8 @@ def parse(data: dict[str, Any], source: str) -> Config:
         )
     if not config.drain_file.is_absolute():
         top.wrong("drain_file", "must be an absolute path")
+    if config.stopping_file and not config.stopping_file.is_absolute():
+        top.wrong("stopping_file", "must be an absolute path")
     top.finish()
     if problems:
         raise ConfigError(f"{source}: " + "; ".join(problems))

@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from portcullis_health.clock import Clock, uptime_seconds
 from portcullis_health.config import Config
@@ -85,17 +86,15 @@ class Watch:
         return self.config.dependency_interval
 
     def look_for_drain_file(self) -> None:
-        """Remember whether the drain file exists; one that cannot be looked for is not taken to be absent."""
-        path = self.config.drain_file
-        try:
-            kind = path.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            self.draining.record(Finding(True, "no", "the drain file does not exist"))
-        except OSError as error:
-            self.draining.record(Finding(False, "unknown", f"the drain file cannot be looked for: {error.strerror}"))
-        else:
-            what = "a directory" if stat.S_ISDIR(kind) else "there"
-            self.draining.record(Finding(False, "yes", f"the drain file is {what}: {path}"))
+        """Remember whether the drain file exists; one that cannot be looked for is not taken to be absent.
+
+        So it is with the file that says that the gateway is about to stop.
+        """
+        found = _looked_for(self.config.drain_file, "drain")
+        if found.ok and self.config.stopping_file:
+            stopping = _looked_for(self.config.stopping_file, "stopping")
+            found = found if stopping.ok else stopping
+        self.draining.record(found)
 
     def start(self) -> None:
         """Begin the jobs in the running loop."""
@@ -118,3 +117,14 @@ class Watch:
         """End the jobs."""
         for job in self.jobs:
             await job.stop()
+
+
+def _looked_for(path: Path, what: str) -> Finding:
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return Finding(True, "no", f"the {what} file does not exist")
+    except OSError as error:
+        return Finding(False, "unknown", f"the {what} file cannot be looked for: {error.strerror}")
+    shape = "a directory" if stat.S_ISDIR(kind) else "there"
+    return Finding(False, "yes", f"the {what} file is {shape}: {path}")

@@ -1,0 +1,98 @@
+"""How the edge is asked on its own host: by a name of its own, over TLS, as its clients ask it."""
+
+from __future__ import annotations
+
+import ipaddress
+from shlex import quote
+
+from deploys.components.edge_settings import EdgeSettings
+from deploys.lib.component import Here, Probe
+from deploys.lib.probes import patiently
+
+CERTIFICATE = "/etc/haproxy/edge.pem"
+ADMIN = "/run/haproxy/admin.sock"
+# Long enough to make another one, and to come to it.
+WARNING_SECONDS = 14 * 86_400
+
+
+def bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def listening(s: EdgeSettings) -> str:
+    """Address and port at which its own host reaches it."""
+    return f"{bracketed({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(s.listen, s.listen))}:{s.port}"
+
+
+def at(here: Here) -> tuple[str, str]:
+    """Where the edge answers on its own host: a URL, and the option of curl that leads there."""
+    s: EdgeSettings = here.settings(EdgeSettings)
+    return f"https://{bracketed(s.names[0])}:{s.port}", f"--connect-to {quote(f'::{listening(s)}')}"
+
+
+def asking(here: Here, path: str, *options: str) -> str:
+    """A curl command that asks the edge and prints the answer's number."""
+    url, way = at(here)
+    words = " ".join(("curl -sS -k --noproxy '*' --max-time 20 -o /dev/null -w '%{http_code}'", way, *options))
+    return f"{words} {quote(url + path)}"
+
+
+def answered(here: Here, path: str, status: int, *options: str) -> str:
+    """A shell command that is true when the edge answers with ``status``, and prints what it answers."""
+    return f'said=$({asking(here, path, *options)}); echo "$said"; [ "$said" = {status} ]'
+
+
+def ready(here: Here) -> str:
+    """A gateway behind it refuses a request without a key."""
+    return f"{{ {answered(here, '/v1/models', 401)}; }} >/dev/null"
+
+
+def probes(here: Here) -> list[Probe]:
+    s: EdgeSettings = here.settings(EdgeSettings)
+    found = [
+        Probe("answers over TLS, by a gateway", answered(here, "/v1/models", 401)),
+        Probe("has a certificate for another two weeks", certificate_lasts()),
+        Probe("serves the certificate that it was given", same_certificate(here)),
+        Probe(
+            "speaks no older TLS",
+            f"! {{ {asking(here, '/v1/models', '--tls-max 1.1', '--ciphers DEFAULT@SECLEVEL=0')}; }} 2>/dev/null "
+            "| grep -v '^000$'",
+        ),
+        Probe("does not answer to other names", answered(here, "/v1/models", 421, "-H 'Host: other.invalid'")),
+    ]
+    if len(here.of("litellm")) > 1:
+        found.append(Probe("has every gateway ready", patiently(every_gateway(), times=8, pause=2)))
+    if not any(ipaddress.ip_address("127.0.0.1") in ipaddress.ip_network(one) for one in s.operator_networks):
+        paths = ("/", "/ui/", "/key/list", "/v1/../key/list", "/health", "/metrics", "/docs")
+        closed = " && ".join(f"{{ {answered(here, path, 403, '--path-as-is')}; }} >/dev/null" for path in paths)
+        found.append(Probe("keeps what is for operators from others", f"{closed} && echo '{len(paths)} paths'"))
+    return found
+
+
+def certificate_lasts() -> str:
+    return (
+        f"openssl x509 -noout -enddate -in {CERTIFICATE}; "
+        f"openssl x509 -noout -checkend {WARNING_SECONDS} -in {CERTIFICATE} >/dev/null"
+    )
+
+
+def same_certificate(here: Here) -> str:
+    s: EdgeSettings = here.settings(EdgeSettings)
+    name = "" if s.names[0].replace(".", "").isdigit() or ":" in s.names[0] else f"-servername {s.names[0]} "
+    show = "openssl x509 -noout -fingerprint -sha256"
+    return (
+        f"theirs=$(timeout 10 openssl s_client -connect {quote(listening(s))} {name}</dev/null 2>/dev/null | {show}); "
+        f'[ -n "$theirs" ] && [ "$theirs" = "$({show} -in {CERTIFICATE})" ]'
+    )
+
+
+def every_gateway() -> str:
+    """A shell command that is true when HAProxy takes every gateway for ready, and prints how each is."""
+    ask = (
+        f"import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect('{ADMIN}'); "
+        "s.sendall(b'show stat ready 4 -1\\n'); t = b''.join(iter(lambda: s.recv(65536), b'')).decode(); "
+        "rows = [r.split(',') for r in t.splitlines() if r.startswith('ready,')]; "
+        "print(*(r[1] + ' ' + r[17] for r in rows), sep=', '); "
+        "raise SystemExit(not rows or any(r[17] != 'UP' for r in rows))"
+    )
+    return f"python3 -c {quote(ask)}"

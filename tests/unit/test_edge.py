@@ -1,0 +1,233 @@
+"""The edge: golden files, which paths are open and which requests are repeated, and what would let clients round it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploys.components import edge_paths
+from deploys.components.edge import EDGE, gateways, problems
+from deploys.components.edge_settings import EdgeSettings
+from deploys.components.health import HEALTH
+from deploys.components.litellm.component import LITELLM
+from deploys.lib.settings import SettingsError
+from tests.unit import certificates, golden, site
+
+CONFIG = "etc__haproxy__haproxy.cfg"
+PEM = "etc__haproxy__edge.pem"
+
+
+def without_certificate(texts: dict[str, str]) -> dict[str, str]:
+    """Everything but what is made anew for each run of the tests."""
+    return {name: text for name, text in texts.items() if name != PEM}
+
+
+def test_rendered_files(pytestconfig: pytest.Config) -> None:
+    alone = without_certificate(golden.rendered(EDGE, site.whole()))
+    spread = without_certificate(golden.rendered(EDGE, site.home(site.fronted(), "edge")))
+    assert set(alone) == set(spread)
+    differing = {f"{name}.split": text for name, text in spread.items() if text != alone[name]}
+    golden.compare(golden.FOLDER / "edge", {**alone, **differing}, pytestconfig)
+
+
+def test_the_gateways_units_tell_an_edge_that_they_stop_where_there_is_another_gateway(
+    pytestconfig: pytest.Config,
+) -> None:
+    fronted = site.place(site.fronted(), "gw-1")
+    (unit,) = [item.text for item in LITELLM.files(fronted) if item.path.endswith("/litellm.service")]
+    (told,) = [item.text for item in HEALTH.files(fronted) if item.path.endswith("/health.json")]
+    path = "/run/portcullis-health/stopping"
+    assert f"touch {path}; sleep 4" in unit and f"ExecStopPost=+/bin/rm -f {path}" in unit
+    assert f'"stopping_file": "{path}"' in told
+    for here in (site.whole(), site.place(site.split(), "gw-1")):
+        assert not [item.path for item in (*LITELLM.files(here), *HEALTH.files(here)) if path in item.text]
+
+
+def test_in_a_container_too() -> None:
+    here = site.place(site.fronted(runtime="compose"), "gw-1")
+    (unit,) = [item.text for item in LITELLM.files(here) if item.path.endswith("/litellm.service")]
+    first, second = re.findall(r"^ExecStop=(.*)$", unit, re.MULTILINE)
+    assert "sleep 4" in first and "docker stop" in second
+
+
+def opened(path: str, **data: Any) -> bool:
+    s: EdgeSettings = site.whole(**data).settings(EdgeSettings)
+    return any(re.search(one, path) for one in edge_paths.opened(s.paths, s.extra_paths))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions",
+        "/chat/completions",
+        "/v1/completions",
+        "/openai/deployments/gpt-4o/chat/completions",
+        "/openai/deployments/meta/llama-3.1/chat/completions",
+        "/engines/llama3.2:3b/embeddings",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/models",
+        "/v1/models/meta-llama/Llama-3.1-8B",
+        "/v1/embeddings",
+        "/v2/rerank",
+        "/v1/responses",
+        "/v1/responses/resp_ab.cd-1/input_items",
+        "/v1/files/file-abc123/content",
+        "/v1/audio/transcriptions",
+        "/v1/realtime",
+        "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
+    ],
+)
+def test_what_uses_a_model_is_open(path: str) -> None:
+    assert opened(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/ui",
+        "/ui/",
+        "/key/list",
+        "/key/generate",
+        "/team/new",
+        "/user/info",
+        "/config/update",
+        "/model/new",
+        "/spend/logs",
+        "/global/spend/reset",
+        "/health",
+        "/health/readiness",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/sso/key/generate",
+        "/v1/../key/list",
+        "/v1/models/../../key/list",
+        "/v1/models/..%2f..%2fkey/list",
+        "/%6bey/list",
+        "//key/list",
+        "/v1/chat/completions/",
+        "/v1/chat/completions/../../../key/list",
+        "/openai/deployments/../key/list/chat/completions",
+        "/openai/deployments/./x/chat/completions",
+        "/v1/mcp/server",
+        "/v1/model/new",
+        "/key/list\n/v1/models",
+    ],
+)
+def test_everything_else_is_for_operators(path: str) -> None:
+    assert not opened(path)
+
+
+def test_paths_are_taken_away_and_added_by_settings() -> None:
+    assert not opened("/v1/files", edge_paths=["chat", "models"]) and opened("/v1/models", edge_paths=["models"])
+    assert not opened("/v1/traces") and opened("/v1/traces", edge_extra_paths=["/v1/traces"])
+    wide = {"edge_extra_paths": ["/gemini/*"]}
+    assert opened("/gemini/v1beta/models/x.y:generateContent", **wide)
+    for path in ("/gemini", "/gemini/../key/list", "/gemini/%2e%2e/key/list", "/geminix"):
+        assert not opened(path, **wide), path
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/responses", "/v1/threads", "/key/generate"])
+def test_what_makes_something_is_not_sent_twice(path: str) -> None:
+    assert not any(re.search(one, path) for one in edge_paths.repeatable())
+    assert any(re.search(one, "/v1/chat/completions") for one in edge_paths.repeatable())
+
+
+def test_gateways_are_reached_where_they_are() -> None:
+    assert [(one.address, one.port) for one in gateways(site.whole())] == [("127.0.0.1", 4100)]
+    found = gateways(site.home(site.fronted(), "edge"))
+    assert [(one.name, one.address) for one in found] == [("gw-1", "192.0.2.21"), ("gw-2", "192.0.2.22")]
+
+
+def wrong(**data: Any) -> list[str]:
+    try:
+        site.whole(**data)
+    except SettingsError as error:
+        return [one.removeprefix("gateway.example.org: ") for one in error.problems]
+    return []
+
+
+def test_a_sound_edge_has_no_problems() -> None:
+    assert wrong() == []
+    assert problems(site.home(site.fronted(), "edge")) == []
+
+
+def test_an_edge_without_name_or_certificate_is_refused() -> None:
+    none = {"edge_names": [], "edge_certificate": None, "edge_key": None}
+    assert wrong(**none) == ["edge_names: an edge needs edge_names, edge_certificate, edge_key"]
+    assert wrong(edge_certificate=None) == ["edge_certificate: an edge needs edge_certificate"]
+
+
+def test_a_certificate_that_clients_would_refuse_is_refused_first(tmp_path: Path) -> None:
+    other = wrong(edge_names=["other.example.org"])
+    assert other == [
+        "edge_certificate: is not for other.example.org; its subjectAltName must have DNS:other.example.org"
+    ]
+    another = certificates.edge(tmp_path)["edge_key"]
+    assert wrong(edge_key=another) == ["edge_key: is not the key of the certificate"]
+    assert wrong(edge_authority=None) == [
+        "edge_authority: has not signed the certificate; give the root, and what is between the two below the "
+        "certificate"
+    ]
+
+
+def test_nobody_may_get_round_it() -> None:
+    (said,) = wrong(litellm_listen="0.0.0.0")
+    assert said.startswith("litellm_listen: on gateway.example.org it is 0.0.0.0, so whoever reaches that host gets")
+    assert "set it to 127.0.0.1, or" in said
+    closed = {"firewall_ingress": "needed", "firewall_operator_networks": ["10.0.0.0/8"]}
+    assert wrong(litellm_listen="0.0.0.0", **closed) == []
+
+
+def test_it_must_reach_the_gateways_and_their_health_apps() -> None:
+    with pytest.raises(SettingsError) as caught:
+        site.fronted(health_listen="127.0.0.1")
+    assert caught.value.problems == [
+        f"front: health_listen: on {name} it is 127.0.0.1, and the edge on front asks it at {address}"
+        for name, address in (("gw-1", "192.0.2.21"), ("gw-2", "192.0.2.22"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"edge_names": ["LLM.example.org"]}, "edge_names[0]: must be a host name in small letters, or an IP address"),
+        ({"edge_names": ["10.0.0.300"]}, "edge_names[0]: '10.0.0.300' is neither a host name nor an IP address"),
+        ({"edge_names": ["a.b", "a.b"]}, "edge_names: has a name twice"),
+        ({"edge_http_port": 443}, "edge: edge_http_port: 443 is edge_port as well; give it another, or 0 for none"),
+        ({"edge_extra_paths": ["gemini"]}, "edge_extra_paths[0]: must be a path that begins with /, of letters"),
+        ({"edge_paths": ["chats"]}, "edge_paths[0]: Input should be 'models', 'chat'"),
+        ({"edge_operator_networks": ["10.0.0.1/8"]}, "edge_operator_networks[0]: '10.0.0.1/8' is not a network"),
+        ({"edge_key": "secret"}, "edge_key: "),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        site.whole(**data)
+    assert caught.value.problems[0].startswith(f"gateway.example.org: {said}"), caught.value.problems
+
+
+def test_settings_reach_the_configuration() -> None:
+    def text(**data: Any) -> str:
+        return golden.rendered(EDGE, site.whole(**data))[CONFIG]
+
+    assert "acl operator always_false" in text()
+    assert "acl operator src 10.0.0.0/8 fd00::/8" in text(edge_operator_networks=["10.0.0.0/8", "fd00::/8"])
+    assert "ssl-min-ver TLSv1.3" in text(edge_minimum_tls="1.3")
+    assert "strict-transport-security" not in text(edge_hsts_seconds=0)
+    assert "frontend plain" not in text(edge_http_port=0)
+    assert "gt 1048576 }" in text(edge_max_body_mb=1)
+    assert "sc_http_req_rate" not in text(edge_requests_per_minute=0)
+    assert "sc_conn_cur" not in text(edge_connections_per_address=0)
+    assert "retries 77" in text(edge_hold_seconds=77)
+    assert "repeatable.paths" not in text(edge_repeat=False)
+    assert "log-format" not in text(edge_log=False)
+    assert "bind :::443 ssl" in text(edge_listen="::") and "v4v6" in text(edge_listen="::")
+    assert "timeout server 777s" in text(
+        litellm_proxy_read_timeout=777, litellm_request_timeout=100, litellm_stream_timeout=100
+    )

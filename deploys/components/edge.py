@@ -100,11 +100,15 @@ def files(here: Here) -> list[ConfigFile]:
     pem = render("edge/certificate.pem.j2", s, certificate=tls.text_of(s.certificate))
     return [
         ConfigFile(CONFIG, configuration, mode="0640", group="haproxy", effect="reload"),
-        ConfigFile(OPENED, "\n".join(edge_paths.opened(s.paths, s.extra_paths)) + "\n", effect="reload"),
-        ConfigFile(REPEATABLE, "\n".join(edge_paths.repeatable()) + "\n", effect="reload"),
+        ConfigFile(OPENED, _paths(edge_paths.opened(s.paths, s.extra_paths)), effect="reload"),
+        ConfigFile(REPEATABLE, _paths(edge_paths.repeatable()), effect="reload"),
         ConfigFile(CERTIFICATE, pem, mode="0640", group="haproxy", effect="reload", secret=True),
         ConfigFile("/etc/systemd/system/haproxy.service.d/portcullis.conf", service),
     ]
+
+
+def _paths(paths: list[str]) -> str:
+    return render("edge/paths.j2", None, paths=paths)
 
 
 def check(here: Here) -> list[str]:

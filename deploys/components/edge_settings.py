@@ -79,7 +79,7 @@ class EdgeSettings(Settings):
     )
     max_body_mb: int = Field(32, ge=1, le=2048, description="MiB a request may have.")
     requests_per_minute: int = Field(
-        1200, ge=0, le=1_000_000, description="Requests one address may make a minute; 0 for no limit."
+        6000, ge=0, le=1_000_000, description="Requests one address may make a minute; 0 for no limit."
     )
     refused_per_minute: int = Field(
         60,

@@ -20,7 +20,7 @@ APP_KEY = "sk-lab-app-0123456789abcdef0123456789ab"
 ENVIRONMENT = {**KEYS, "LAB_SLACK": f"{BASE}/slack", "LAB_HOOK": f"{BASE}/hook", "LAB_APP_KEY": APP_KEY}
 
 
-def _paid(name: str, model: str, **more: object) -> dict[str, object]:
+def paid(name: str, model: str, **more: object) -> dict[str, object]:
     """An entry of a provider that costs money, answered by the double in the way that the model's name says."""
     base = {"provider": "openai", "api_base": f"{BASE}/v1", "api_key": "env:DOUBLE_OPENAI_KEY"}
     price = {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}
@@ -32,18 +32,18 @@ def settings() -> dict[str, object]:
     return {
         "litellm_models": [
             *entries(BASE),
-            _paid("spare", "spare", context_window=8192),
-            _paid("spacious", "spacious", context_window=65536),
-            _paid("broken", "fail-500", context_window=8192),
-            _paid("flaky", "flaky-1"),
-            _paid("short", "fail-400-context", context_window=8192),
-            _paid("touchy", "fail-content"),
-            _paid("limited", "limited", rpm=3),
-            _paid("slow", "slow-8", timeout=2),
-            _paid("stalling", "stall-8", stream_timeout=2),
-            _paid("tardy", "slow-4"),
-            _paid("pair", "pair-fail-429"),
-            _paid("pair", "pair-good"),
+            paid("spare", "spare", context_window=8192),
+            paid("spacious", "spacious", context_window=65536),
+            paid("broken", "fail-500", context_window=8192),
+            paid("flaky", "flaky-1"),
+            paid("short", "fail-400-context", context_window=8192),
+            paid("touchy", "fail-content"),
+            paid("limited", "limited", rpm=3),
+            paid("slow", "slow-8", timeout=2),
+            paid("stalling", "stall-8", stream_timeout=2),
+            paid("tardy", "slow-4"),
+            paid("pair", "pair-fail-429"),
+            paid("pair", "pair-good"),
         ],
         "litellm_groups": {"code": "spare", "secret-code": {"model": "spare", "hidden": True}},
         "litellm_fallbacks": {"broken": ["spare"]},

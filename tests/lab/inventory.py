@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Any
 
-from tests.lab import engine, mirror
+from tests.lab import edge, engine, mirror
 from tests.lab.artefacts import base_image, ollama
 from tests.lab.cache import LabError
 from tests.lab.hosts import Host, known_hosts, ssh_key
@@ -36,10 +36,20 @@ def groups(lab: str) -> dict[str, list[InventoryHost]]:
     if stopped := [h.name for h in found if h.status != "running"]:
         raise LabError(f"{', '.join(stopped)} of lab '{lab}' do not run; run `python -m tests.lab up {lab}`")
     result: dict[str, list[InventoryHost]] = {}
+    fronted = any("edge" in host.groups for host in found)
     for host in found:
         for group in host.groups:
-            result.setdefault(group, []).append((host.name, connection(host)))
+            result.setdefault(group, []).append((host.name, {**connection(host), **_placed(host, fronted)}))
     return result
+
+
+def _placed(host: Host, fronted: bool) -> dict[str, Any]:
+    """Where a host listens when there is an edge: the gateways for it alone."""
+    if "edge" in host.groups:
+        return edge.settings(host.lab, host.address)
+    if fronted and "litellm" in host.groups:
+        return {"litellm_listen": host.address, "health_listen": host.address}
+    return {}
 
 
 def suite_of(lab: str) -> str:

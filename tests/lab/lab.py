@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
-from tests.lab import containers, engine, images, mirror, network
+from tests.lab import containers, edge, engine, images, mirror, network
 from tests.lab.artefacts import base_image, tree
 from tests.lab.cache import LabError
 from tests.lab.hosts import GROUPS, Host, remove, start_host
@@ -27,6 +27,7 @@ TOPOLOGIES: dict[str, dict[str, tuple[str, ...]]] = {
         "gw1": ("litellm", "health"),
         "gw2": ("litellm", "health"),
     },
+    "fronted": {"gw1": GROUPS, "gw2": ("litellm", "health"), "front": ("edge",)},
 }
 
 
@@ -65,7 +66,11 @@ class Lab:
             )
 
         with step(f"Starting {len(members)} host(s) of lab '{self.name}'"), ThreadPoolExecutor(len(members)) as pool:
-            return list(pool.map(start, members.items()))
+            started = list(pool.map(start, members.items()))
+        for host in started:
+            if "edge" in host.groups:
+                edge.ensure(self.name, host.address)
+        return started
 
     def _refuse_changes(self, client: docker.DockerClient, topology: str, suite: str, ssh_user: str) -> None:
         """A lab's hosts hold state of their own, so another shape needs an explicit `down` first."""

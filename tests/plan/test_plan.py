@@ -25,6 +25,7 @@ HOSTS = {
     "ollama": {"@fake/llm"},
     "litellm": {"@fake/gw-1", "@fake/gw-2"},
     "health": {"@fake/gw-1", "@fake/gw-2"},
+    "edge": set(),
 }
 ON_THE_DATABASES_HOST = {
     "litellm | What migrations this version has, for the database's host",
@@ -238,6 +239,6 @@ def test_a_host_of_somebody_else_is_not_touched(ran: Runs) -> None:
     done = ran("stranger")
     assert done.code == 1 and not [line for line in done.executed if "Hardware" in line]
     assert done.error == (
-        "nothing was changed: no host of the inventory is in a group that Portcullis knows: backup, litellm, "
+        "nothing was changed: no host of the inventory is in a group that Portcullis knows: backup, edge, litellm, "
         "ollama, postgres, redis"
     )

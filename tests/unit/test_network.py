@@ -28,7 +28,7 @@ CURLS = re.compile(r"\bcurl [^|;&\n]*")
 @EACH
 def test_own_services_are_not_asked_through_a_proxy(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
     # pyinfra's commands and our steps have the proxy variables of the host's /etc/environment.
-    for here in (site.single(), site.home(site.split(), component.name)):
+    for here in (site.having(component), site.home(site.fronted(), component.name)):
         for where, text in shells(component, here, site.recorded(component, here, monkeypatch)):
             for curl in CURLS.findall(text):
                 if re.search(r"127\.0\.0\.1|\[::1\]|192\.0\.2\.", curl):
@@ -45,7 +45,7 @@ def test_the_health_app_is_asked_at_its_own_address() -> None:
 def test_every_download_is_given_up_when_it_no_longer_gets_on(
     component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = site.single()
+    here = site.having(component)
     for where, text in shells(component, here, site.recorded(component, here, monkeypatch)):
         if not where.startswith("step "):
             continue  # a question has a limit of its own

@@ -72,7 +72,7 @@ def test_the_gateway_waits_for_its_migration_and_its_stores() -> None:
 
 
 def test_what_a_container_may_take_is_within_the_hosts_plan() -> None:
-    here = site.single(runtime="compose")
+    here = site.whole(runtime="compose")
     shares, limits = here.member.plan.shares, {name: int(one["mem_limit"][:-1]) for name, one in everything().items()}
     pressed = {name: int(one["mem_reservation"][:-1]) for name, one in everything().items() if "mem_reservation" in one}
     assert pressed["postgres"] == shares["postgres"] and pressed["litellm"] == shares["litellm"]

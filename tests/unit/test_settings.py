@@ -111,7 +111,10 @@ def test_a_rule_between_fields_names_the_component() -> None:
     [
         (
             [],
-            ["no host of the inventory is in a group that Portcullis knows: backup, litellm, ollama, postgres, redis"],
+            [
+                "no host of the inventory is in a group that Portcullis knows: backup, edge, litellm, "
+                "ollama, postgres, redis"
+            ],
         ),
         (
             [site.host("gw", ("postgres", "litellm", "ollama"))],

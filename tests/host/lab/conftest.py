@@ -37,6 +37,7 @@ ORDER = (
         "first_switch",
         "split",
         "firewall",
+        "edge",
         "tls",
         "compose",
         "shipping",
@@ -175,6 +176,13 @@ def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
 def split() -> Iterator[Deployed]:
     """Database, cache, inference and two gateways on hosts of their own."""
     for name in _lab("ht-split", "split", "trixie", "root"):
+        yield _deployed(name)
+
+
+@pytest.fixture(scope="session")
+def fronted() -> Iterator[Deployed]:
+    """Everything on one host, a second gateway, and an edge before the two."""
+    for name in _lab("ht-fronted", "fronted", "trixie", "root"):
         yield _deployed(name)
 
 

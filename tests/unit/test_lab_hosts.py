@@ -24,8 +24,8 @@ def test_bad_lab_names_are_refused(name: str) -> None:
 
 def test_every_topology_has_every_group() -> None:
     for members in lab.TOPOLOGIES.values():
-        # A host for backups is somebody's choice; everything else a gateway needs.
-        assert {group for groups in members.values() for group in groups} - {"backup"} == set(hosts.GROUPS)
+        # A host for backups, and an edge, are somebody's choice; everything else a gateway needs.
+        assert {group for groups in members.values() for group in groups} - {"backup", "edge"} == set(hosts.GROUPS)
 
 
 def test_image_names_differ_by_suite_and_unknown_suites_are_named() -> None:

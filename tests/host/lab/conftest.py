@@ -27,28 +27,11 @@ from tests.lab.lab import Lab
 KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
 ORDER = (
-    *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys", "lavish"),
-    *(
-        "refusals",
-        "upgrade",
-        "migrations",
-        "rollback",
-        "lock",
-        "first_switch",
-        "split",
-        "firewall",
-        "edge",
-        "tls",
-        "compose",
-        "shipping",
-        "switch",
-        "interrupted",
-        "killed",
-        "store",
-        "backups",
-        "hardening",
-    ),
-)
+    "deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys",
+    "lavish", "refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split",
+    "firewall", "edge", "tls", "compose", "shipping", "switch", "interrupted", "killed",
+    "store", "backups", "hardening",
+)  # fmt: skip
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}
 
@@ -127,7 +110,7 @@ def _secrets() -> None:
     )
 
 
-def _lab(name: str, topology: str, suite: str, user: str) -> Iterator[str]:
+def lab(name: str, topology: str, suite: str, user: str) -> Iterator[str]:
     lab = Lab(name)
     if not KEEP and name not in EARLY:
         # What a killed run left has the secrets of its own checkout, and is not bare.
@@ -139,7 +122,7 @@ def _lab(name: str, topology: str, suite: str, user: str) -> Iterator[str]:
         lab.down()
 
 
-def _deployed(name: str) -> Deployed:
+def deployed(name: str) -> Deployed:
     early = EARLY.pop(name, None)
     # Images are built beside other labs' tests, on the same processors.
     first = (early or Running(name)).finish(1500)
@@ -151,7 +134,7 @@ def _deployed(name: str) -> Deployed:
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[Site]:
     """One bare Debian 12 host, whose user becomes root with sudo."""
-    for name in _lab("ht-bookworm", "single", "bookworm", "operator"):
+    for name in lab("ht-bookworm", "single", "bookworm", "operator"):
         yield Site(name)
 
 
@@ -163,8 +146,8 @@ def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
             Lab("ht-split").down()
         Lab("ht-split").up("split", "trixie", "root")
         EARLY["ht-split"] = Running("ht-split")
-    for name in _lab("ht-trixie", "single", "trixie", "root"):
-        yield _deployed(name)
+    for name in lab("ht-trixie", "single", "trixie", "root"):
+        yield deployed(name)
     for name, unused in EARLY.items():
         unused.kill()
         if not KEEP:
@@ -175,31 +158,24 @@ def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
 @pytest.fixture(scope="session")
 def split() -> Iterator[Deployed]:
     """Database, cache, inference and two gateways on hosts of their own."""
-    for name in _lab("ht-split", "split", "trixie", "root"):
-        yield _deployed(name)
-
-
-@pytest.fixture(scope="session")
-def fronted() -> Iterator[Deployed]:
-    """Everything on one host, a second gateway, and an edge before the two."""
-    for name in _lab("ht-fronted", "fronted", "trixie", "root"):
-        yield _deployed(name)
+    for name in lab("ht-split", "split", "trixie", "root"):
+        yield deployed(name)
 
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Deployed]:
     """Everything on one host, and another for its backups."""
-    for name in _lab("ht-pair", "pair", "trixie", "root"):
-        yield _deployed(name)
+    for name in lab("ht-pair", "pair", "trixie", "root"):
+        yield deployed(name)
 
 
 @pytest.fixture(scope="session")
 def contained() -> Iterator[Deployed]:
     """Everything on one host, in containers: for modules all of whose runs have the runtime chosen."""
-    for name in _lab("ht-compose", "single", "trixie", "root"):
+    for name in lab("ht-compose", "single", "trixie", "root"):
         with chosen("compose"):
-            deployed = _deployed(name)
-        yield deployed
+            made = deployed(name)
+        yield made
 
 
 @pytest.fixture(scope="module")

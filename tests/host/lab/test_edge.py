@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.host import support_double
-from tests.host.lab.conftest import Deployed, suite
+from tests.host.lab.conftest import Deployed, deployed, lab, suite
 from tests.host.support import Server
 from tests.host.support_clients import Edge, Traffic, clients, during
 from tests.host.support_double import Double
@@ -41,6 +41,13 @@ def gateways(site: Deployed) -> list[Server]:
 
 def front(site: Deployed) -> Server:
     return next(server for server in site.servers if server.has("edge"))
+
+
+@pytest.fixture(scope="session")
+def fronted() -> Iterator[Deployed]:
+    """Everything on one host, a second gateway, and an edge before the two."""
+    for name in lab("ht-fronted", "fronted", "trixie", "root"):
+        yield deployed(name)
 
 
 @pytest.fixture(scope="module")

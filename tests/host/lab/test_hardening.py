@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploys.components.hardening.settings import AREAS
-from tests.host.lab.conftest import Site, _lab
+from tests.host.lab.conftest import Site, lab
 from tests.host.support_hardened import difference, looks
 from tests.host.support_lab import SITE, VERIFY, Run, run, say
 from tests.host.support_ledger import ROLLBACK
@@ -23,7 +23,7 @@ PASSWORD = "lab-Password-0123456789"
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Site]:
     """A host that nothing was deployed to but what every host gets first."""
-    for name in _lab("ht-hard", "single", "trixie", "root"):
+    for name in lab("ht-hard", "single", "trixie", "root"):
         site = Site(name)
         # Something that is to go, and to come back.
         site.server.out("apt-get -q update && apt-get -q -y install inetutils-telnet", 300)

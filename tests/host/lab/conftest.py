@@ -29,7 +29,7 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 ORDER = (
     "deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys",
     "lavish", "refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split",
-    "firewall", "edge", "tls", "compose", "shipping", "switch", "interrupted", "killed",
+    "firewall", "edge", "edge_traffic", "tls", "compose", "shipping", "switch", "interrupted", "killed",
     "store", "backups", "hardening",
 )  # fmt: skip
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
@@ -159,6 +159,13 @@ def trixie(request: pytest.FixtureRequest) -> Iterator[Deployed]:
 def split() -> Iterator[Deployed]:
     """Database, cache, inference and two gateways on hosts of their own."""
     for name in lab("ht-split", "split", "trixie", "root"):
+        yield deployed(name)
+
+
+@pytest.fixture(scope="session")
+def fronted() -> Iterator[Deployed]:
+    """Everything on one host, a second gateway, and an edge before the two."""
+    for name in lab("ht-fronted", "fronted", "trixie", "root"):
         yield deployed(name)
 
 

@@ -1,4 +1,4 @@
-"""Two gateways behind an edge: what is open, what is refused, and that changing anything loses no request."""
+"""Two gateways behind an edge: what is open, what is refused, and what its log says."""
 
 from __future__ import annotations
 
@@ -10,67 +10,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.host import support_double
-from tests.host.lab.conftest import Deployed, deployed, lab, suite
+from tests.host.lab.conftest import Deployed, suite
 from tests.host.support import Server
-from tests.host.support_clients import Edge, Traffic, clients, during
-from tests.host.support_double import Double
-from tests.host.support_http import Gateway
-from tests.host.support_lab import SITE, VERIFY, main_pid, run, say, until
+from tests.host.support_clients import Edge
+from tests.host.support_edge import POSTED, STREAMED, change, doubles, front, gateways, master_key, reached
+from tests.host.support_lab import VERIFY, run, until
 from tests.host.support_watch import services
-from tests.lab import edge as lab_edge
-
-ROLLBACK = "deploys/rollback.py"
-STREAMED, POSTED = "streamed", "posted"
-
-
-def models() -> dict[str, object]:
-    """One model whose streams stand still for two seconds in the middle, and one that answers at once."""
-    streamed = support_double.paid(STREAMED, "stall-2", stream_timeout=30)
-    return {"litellm_models": [streamed, support_double.paid(POSTED, "spare")]}
-
-
-def change(site: Deployed, **data: object) -> None:
-    done = run(site.name, SITE, environment=support_double.ENVIRONMENT, **{**models(), **data})
-    assert done.status == 0, done.problem
-
-
-def gateways(site: Deployed) -> list[Server]:
-    return [server for server in site.servers if server.has("litellm")]
-
-
-def front(site: Deployed) -> Server:
-    return next(server for server in site.servers if server.has("edge"))
-
-
-@pytest.fixture(scope="session")
-def fronted() -> Iterator[Deployed]:
-    """Everything on one host, a second gateway, and an edge before the two."""
-    for name in lab("ht-fronted", "fronted", "trixie", "root"):
-        yield deployed(name)
 
 
 @pytest.fixture(scope="module")
 def edge(fronted: Deployed) -> Edge:
-    server = front(fronted)
-    return Edge(server.address, lab_edge.folder(fronted.name) / "edge-ca.crt")
+    return reached(fronted)
 
 
 @pytest.fixture(scope="module")
 def key(fronted: Deployed) -> str:
-    return Gateway(gateways(fronted)[0]).master_key
+    return master_key(fronted)
 
 
 @pytest.fixture(scope="module")
 def played(fronted: Deployed) -> Iterator[Deployed]:
-    """Models that a double plays, on each gateway's host its own."""
-    doubles = [Double(server) for server in gateways(fronted)]
-    for double in doubles:
-        double.start()
-    change(fronted)
-    yield fronted
-    for double in doubles:
-        double.stop()
+    with doubles(fronted) as site:
+        yield site
 
 
 def test_the_second_run_changes_nothing(fronted: Deployed) -> None:
@@ -196,79 +157,3 @@ def test_somebody_who_guesses_keys_is_refused_and_others_are_not(played: Deploye
     )
     assert other == "401"
     change(played)
-
-
-@pytest.fixture(scope="module")
-def traffic(played: Deployed, edge: Edge, key: str) -> Iterator[Traffic]:
-    with clients(edge, key, STREAMED, POSTED) as going:
-        until(lambda: going.total > 100, 60, "clients are answered")
-        assert not going.failed, going.failed[:5]
-        yield going
-    say(f"      {going.total} requests in all")
-
-
-def test_a_reload_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def reload() -> None:
-        for server in gateways(played):
-            server.out("systemctl reload litellm", 120)
-            time.sleep(15)
-
-    assert during("reload of both gateways", traffic, reload, 15) == []
-
-
-def test_a_restart_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def restart() -> None:
-        for server in gateways(played):
-            server.out("systemctl restart litellm", 120)
-            until(lambda server=server: Gateway(server).chat(POSTED).status == 200, 90, "it answers again")
-            time.sleep(4)
-
-    assert during("restart of both gateways, one after the other", traffic, restart) == []
-
-
-def test_a_change_of_the_configuration_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def both() -> None:
-        change(played, litellm_cooldown_time=31, litellm_environment={"PORTCULLIS_TEST": "1"})
-
-    assert during("deploy of a change that restarts", traffic, both) == []
-
-
-def test_going_back_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def back() -> None:
-        done = run(played.name, ROLLBACK)
-        assert done.status == 0, done.problem
-
-    assert during("rollback", traffic, back) == []
-
-
-def test_a_change_of_the_edge_itself_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def shorter() -> None:
-        change(played, edge_max_body_mb=31)
-        change(played)
-
-    assert during("two reloads of the edge", traffic, shorter) == []
-
-
-def test_a_killed_gateway_loses_only_what_it_had_begun_to_answer(played: Deployed, traffic: Traffic) -> None:
-    first = gateways(played)[0]
-
-    def kill() -> None:
-        pid = main_pid(first, "litellm.service")
-        first.out(f"systemctl kill -s KILL litellm || kill -9 {pid}")
-        until(lambda: Gateway(first).chat(POSTED).status == 200, 90, "it answers again")
-
-    failed = during("kill -9 of a gateway", traffic, kill, 10)
-    assert [one for one in failed if one[1] != "stream"] == [], "what has not begun is asked of the other one"
-    # Twenty streams of two to three seconds, half of them on that gateway.
-    assert len(failed) <= 20
-
-
-def test_both_away_is_waited_for(played: Deployed, traffic: Traffic) -> None:
-    def restart() -> None:
-        for server in gateways(played):
-            server.out("systemctl --no-block restart litellm")
-        time.sleep(10)
-        for server in gateways(played):
-            until(lambda server=server: Gateway(server).chat(POSTED).status == 200, 90, "it answers again")
-
-    assert during("restart of both at once", traffic, restart, 10) == []

@@ -6,8 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 
 from deploys import operations
-from deploys.components import edge_paths
-from deploys.components.edge_asks import CERTIFICATE, bracketed, probes, ready
+from deploys.components import edge_acme, edge_paths
+from deploys.components.edge_asks import CERTIFICATE, bracketed, certificate, probes, ready
 from deploys.components.edge_settings import EdgeSettings, missing
 from deploys.components.health_settings import HealthSettings
 from deploys.components.litellm.config import groups
@@ -68,11 +68,12 @@ def demand(s: EdgeSettings, machine: Machine, tenants: frozenset[str]) -> Demand
 
 def install(here: Here) -> None:
     operations.packages(name="edge | Packages", names=["haproxy"])
+    if edge_acme.wanted(here):
+        edge_acme.install(here)
 
 
 def files(here: Here) -> list[ConfigFile]:
     s: EdgeSettings = here.settings(EdgeSettings)
-    assert s.certificate and s.key
     share = here.member.plan.shares["edge"]
     configuration = render(
         "edge/haproxy.cfg.j2",
@@ -83,7 +84,8 @@ def files(here: Here) -> list[ConfigFile]:
         # Every third of them goes to another gateway at once, where there is one.
         tries=s.hold_seconds if len(here.of("litellm")) == 1 else s.hold_seconds * 3 // 2,
         buffer=BUFFER,
-        certificate=CERTIFICATE,
+        certificate=certificate(s),
+        challenges=edge_acme.PORT if s.tls == "acme" else 0,
         opened=OPENED,
         repeatable=REPEATABLE,
         inside=INSIDE,
@@ -97,14 +99,21 @@ def files(here: Here) -> list[ConfigFile]:
         memory_mb=share,
         hard_mb=int(share * HARD_FACTOR),
     )
-    pem = render("edge/certificate.pem.j2", s, certificate=tls.text_of(s.certificate))
     return [
         ConfigFile(CONFIG, configuration, mode="0640", group="haproxy", effect="reload"),
         ConfigFile(OPENED, _paths(edge_paths.opened(s.paths, s.extra_paths)), effect="reload"),
         ConfigFile(REPEATABLE, _paths(edge_paths.repeatable()), effect="reload"),
-        ConfigFile(CERTIFICATE, pem, mode="0640", group="haproxy", effect="reload", secret=True),
+        *_certificate_files(s),
         ConfigFile("/etc/systemd/system/haproxy.service.d/portcullis.conf", service),
     ]
+
+
+def _certificate_files(s: EdgeSettings) -> list[ConfigFile]:
+    if s.tls == "acme":
+        return edge_acme.files(s)
+    assert s.certificate and s.key
+    pem = render("edge/certificate.pem.j2", s, certificate=tls.text_of(s.certificate))
+    return [ConfigFile(CERTIFICATE, pem, mode="0640", group="haproxy", effect="reload", secret=True)]
 
 
 def _paths(paths: list[str]) -> str:
@@ -126,7 +135,8 @@ def problems(here: Here) -> list[str]:
     s: EdgeSettings = here.settings(EdgeSettings)
     if lacking := missing(s):
         return [f"{lacking[0]}: an edge needs {', '.join(lacking)}"]
-    return [*_certificate_problems(s), *_way_problems(here)]
+    own = edge_acme.problems(here) if s.tls == "acme" else _certificate_problems(s)
+    return [*own, *_way_problems(here)]
 
 
 def _certificate_problems(s: EdgeSettings) -> list[str]:
@@ -191,10 +201,12 @@ EDGE = Component(
     install=install,
     files=files,
     unit=lambda here: UNIT,
+    extra_units=lambda here: [edge_acme.TIMER] if edge_acme.wanted(here) else [],
     check=check,
     ready=ready,
     ready_seconds=60,
     problems=problems,
+    provisions=lambda here: edge_acme.provisions(here.settings(EdgeSettings)) if edge_acme.wanted(here) else [],
     probes=probes,
     listeners=listeners,
     version=lambda here: "haproxy -v | sed -n 's/^HAProxy version \\([0-9.]*\\).*/\\1/p'",

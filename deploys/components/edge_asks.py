@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from shlex import quote
 
+from deploys.components import edge_acme
 from deploys.components.edge_settings import EdgeSettings
 from deploys.lib.component import Here, Probe
 from deploys.lib.probes import patiently
@@ -13,6 +14,11 @@ CERTIFICATE = "/etc/haproxy/edge.pem"
 ADMIN = "/run/haproxy/admin.sock"
 # Long enough to make another one, and to come to it.
 WARNING_SECONDS = 14 * 86_400
+
+
+def certificate(s: EdgeSettings) -> str:
+    """Path of what it serves with."""
+    return edge_acme.CERTIFICATE if s.tls == "acme" else CERTIFICATE
 
 
 def bracketed(address: str) -> str:
@@ -51,7 +57,7 @@ def probes(here: Here) -> list[Probe]:
     s: EdgeSettings = here.settings(EdgeSettings)
     found = [
         Probe("answers over TLS, by a gateway", answered(here, "/v1/models", 401)),
-        Probe("has a certificate for another two weeks", certificate_lasts()),
+        Probe("has a certificate for another two weeks", certificate_lasts(certificate(s))),
         Probe("serves the certificate that it was given", same_certificate(here)),
         Probe(
             "speaks no older TLS",
@@ -60,6 +66,8 @@ def probes(here: Here) -> list[Probe]:
         ),
         Probe("does not answer to other names", answered(here, "/v1/models", 421, "-H 'Host: other.invalid'")),
     ]
+    if edge_acme.wanted(here):
+        found += edge_acme.probes()
     if len(here.of("litellm")) > 1:
         found.append(Probe("has every gateway ready", patiently(every_gateway(), times=8, pause=2)))
     if not any(ipaddress.ip_address("127.0.0.1") in ipaddress.ip_network(one) for one in s.operator_networks):
@@ -69,10 +77,10 @@ def probes(here: Here) -> list[Probe]:
     return found
 
 
-def certificate_lasts() -> str:
+def certificate_lasts(path: str) -> str:
     return (
-        f"openssl x509 -noout -enddate -in {CERTIFICATE}; "
-        f"openssl x509 -noout -checkend {WARNING_SECONDS} -in {CERTIFICATE} >/dev/null"
+        f"openssl x509 -noout -enddate -in {path}; "
+        f"openssl x509 -noout -checkend {WARNING_SECONDS} -in {path} >/dev/null"
     )
 
 
@@ -82,7 +90,7 @@ def same_certificate(here: Here) -> str:
     show = "openssl x509 -noout -fingerprint -sha256"
     return (
         f"theirs=$(timeout 10 openssl s_client -connect {quote(listening(s))} {name}</dev/null 2>/dev/null | {show}); "
-        f'[ -n "$theirs" ] && [ "$theirs" = "$({show} -in {CERTIFICATE})" ]'
+        f'[ -n "$theirs" ] && [ "$theirs" = "$({show} -in {certificate(s)})" ]'
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from deploys.components.edge_paths import GROUPS, GroupName
 from deploys.components.firewall_settings import Network
 from deploys.lib.checks import ip_addresses
-from deploys.lib.patterns import IP, worded
+from deploys.lib.patterns import IP, URL, worded
 from deploys.lib.settings import Port, Settings
 from deploys.lib.tls import PrivateKey
 
@@ -47,6 +47,11 @@ class EdgeSettings(Settings):
     http_port: int = Field(
         80, ge=0, le=65535, description="TCP port on which plain HTTP is sent on to HTTPS; 0 for none."
     )
+    tls: Literal["given", "acme"] = Field(
+        "given",
+        description="Where the certificate comes from: `given`, a file of yours; `acme`, Let's Encrypt or another "
+        "authority that speaks ACME, asked and asked again by certbot on the edge.",
+    )
     certificate: str | None = Field(
         None,
         description="File on the controlling machine with the certificate in PEM form, and what is between it and the "
@@ -57,6 +62,21 @@ class EdgeSettings(Settings):
         None,
         description="File on the controlling machine with the root above `edge_certificate`, when that is one of your "
         "own; without it, those that this machine trusts.",
+    )
+    acme_server: str = Field(
+        "https://acme-v02.api.letsencrypt.org/directory",
+        pattern=URL,
+        description="Directory of the ACME authority. To use it is to agree to its terms.",
+    )
+    acme_email: str | None = Field(
+        None,
+        pattern=worded(r"^[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+$", "an address of mail"),
+        description="Where the ACME authority may write to.",
+    )
+    acme_authority: str | None = Field(
+        None,
+        description="File on the controlling machine with the root above the ACME authority's own certificate, when "
+        "that is one of your own.",
     )
     minimum_tls: Literal["1.2", "1.3"] = Field("1.2", description="Oldest version of TLS that is spoken.")
     hsts_seconds: int = Field(
@@ -134,4 +154,5 @@ class EdgeSettings(Settings):
 
 def missing(s: EdgeSettings) -> list[str]:
     """Keys without which an edge cannot be, and which only a host with one must have."""
-    return [f"edge_{name}" for name in ("names", "certificate", "key") if not getattr(s, name)]
+    needed = ("names", "certificate", "key") if s.tls == "given" else ("names",)
+    return [f"edge_{name}" for name in needed if not getattr(s, name)]

@@ -49,7 +49,8 @@ def text_of(path: str) -> str:
     return Path(path).read_text().rstrip("\n") + "\n"
 
 
-def _check_file(part: str, path: str) -> None:
+def check_file(part: str, path: str) -> None:
+    """Raise Unusable, for ``part``, when ``path`` is not a file of certificates alone, in PEM form."""
     try:
         text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -124,9 +125,9 @@ def check(certificate: str, key: SecretStr, authorities: str | None, names: Iter
 
     Raises Unusable for the first thing that is wrong.
     """
-    _check_file("certificate", certificate)
+    check_file("certificate", certificate)
     if authorities:
-        _check_file("ca", authorities)
+        check_file("ca", authorities)
     server = _serving(certificate, key)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.minimum_version = ssl.TLSVersion.TLSv1_2

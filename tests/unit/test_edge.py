@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploys.components import edge_paths
 from deploys.components.edge import EDGE, gateways, problems
-from deploys.components.edge_settings import EdgeSettings
 from deploys.components.health import HEALTH
 from deploys.components.litellm.component import LITELLM
 from deploys.lib.settings import SettingsError
@@ -18,6 +16,15 @@ from tests.unit import certificates, golden, site
 
 CONFIG = "etc__haproxy__haproxy.cfg"
 PEM = "etc__haproxy__edge.pem"
+
+
+ACME = {
+    "edge_tls": "acme",
+    "edge_acme_server": "https://acme.example.org/dir",
+    "edge_acme_email": "ops@example.org",
+    "edge_certificate": None,
+    "edge_key": None,
+}
 
 
 def without_certificate(texts: dict[str, str]) -> dict[str, str]:
@@ -30,7 +37,12 @@ def test_rendered_files(pytestconfig: pytest.Config) -> None:
     spread = without_certificate(golden.rendered(EDGE, site.home(site.fronted(), "edge")))
     assert set(alone) == set(spread)
     differing = {f"{name}.split": text for name, text in spread.items() if text != alone[name]}
-    golden.compare(golden.FOLDER / "edge", {**alone, **differing}, pytestconfig)
+    asked = {
+        f"{name}.acme": text
+        for name, text in golden.rendered(EDGE, site.whole(**ACME)).items()
+        if text != alone.get(name)
+    }
+    golden.compare(golden.FOLDER / "edge", {**alone, **differing, **asked}, pytestconfig)
 
 
 def test_the_gateways_units_tell_an_edge_that_they_stop_where_there_is_another_gateway(
@@ -51,91 +63,6 @@ def test_in_a_container_too() -> None:
     (unit,) = [item.text for item in LITELLM.files(here) if item.path.endswith("/litellm.service")]
     first, second = re.findall(r"^ExecStop=(.*)$", unit, re.MULTILINE)
     assert "sleep 4" in first and "docker stop" in second
-
-
-def opened(path: str, **data: Any) -> bool:
-    s: EdgeSettings = site.whole(**data).settings(EdgeSettings)
-    return any(re.search(one, path) for one in edge_paths.opened(s.paths, s.extra_paths))
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/chat/completions",
-        "/chat/completions",
-        "/v1/completions",
-        "/openai/deployments/gpt-4o/chat/completions",
-        "/openai/deployments/meta/llama-3.1/chat/completions",
-        "/engines/llama3.2:3b/embeddings",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        "/v1/models",
-        "/v1/models/meta-llama/Llama-3.1-8B",
-        "/v1/embeddings",
-        "/v2/rerank",
-        "/v1/responses",
-        "/v1/responses/resp_ab.cd-1/input_items",
-        "/v1/files/file-abc123/content",
-        "/v1/audio/transcriptions",
-        "/v1/realtime",
-        "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
-    ],
-)
-def test_what_uses_a_model_is_open(path: str) -> None:
-    assert opened(path)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/ui",
-        "/ui/",
-        "/key/list",
-        "/key/generate",
-        "/team/new",
-        "/user/info",
-        "/config/update",
-        "/model/new",
-        "/spend/logs",
-        "/global/spend/reset",
-        "/health",
-        "/health/readiness",
-        "/metrics",
-        "/docs",
-        "/openapi.json",
-        "/sso/key/generate",
-        "/v1/../key/list",
-        "/v1/models/../../key/list",
-        "/v1/models/..%2f..%2fkey/list",
-        "/%6bey/list",
-        "//key/list",
-        "/v1/chat/completions/",
-        "/v1/chat/completions/../../../key/list",
-        "/openai/deployments/../key/list/chat/completions",
-        "/openai/deployments/./x/chat/completions",
-        "/v1/mcp/server",
-        "/v1/model/new",
-        "/key/list\n/v1/models",
-    ],
-)
-def test_everything_else_is_for_operators(path: str) -> None:
-    assert not opened(path)
-
-
-def test_paths_are_taken_away_and_added_by_settings() -> None:
-    assert not opened("/v1/files", edge_paths=["chat", "models"]) and opened("/v1/models", edge_paths=["models"])
-    assert not opened("/v1/traces") and opened("/v1/traces", edge_extra_paths=["/v1/traces"])
-    wide = {"edge_extra_paths": ["/gemini/*"]}
-    assert opened("/gemini/v1beta/models/x.y:generateContent", **wide)
-    for path in ("/gemini", "/gemini/../key/list", "/gemini/%2e%2e/key/list", "/geminix"):
-        assert not opened(path, **wide), path
-
-
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/responses", "/v1/threads", "/key/generate"])
-def test_what_makes_something_is_not_sent_twice(path: str) -> None:
-    assert not any(re.search(one, path) for one in edge_paths.repeatable())
-    assert any(re.search(one, "/v1/chat/completions") for one in edge_paths.repeatable())
 
 
 def test_gateways_are_reached_where_they_are() -> None:
@@ -174,6 +101,32 @@ def test_a_certificate_that_clients_would_refuse_is_refused_first(tmp_path: Path
         "edge_authority: has not signed the certificate; give the root, and what is between the two below the "
         "certificate"
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({}, ""),
+        ({"edge_names": []}, "edge_names: an edge needs edge_names"),
+        ({"edge_http_port": 0}, "edge_http_port: it is none, and the ACME authority asks at port 80"),
+        ({"edge_names": ["a.example.org", "10.0.0.1"]}, "edge_names: 10.0.0.1 is an address, for which certbot of"),
+        ({"edge_acme_authority": "/nowhere.pem"}, "edge_acme_authority: /nowhere.pem cannot be read: No such file"),
+        ({"edge_acme_server": "acme.example.org"}, "edge_acme_server: must be an address that begins with http"),
+        ({"edge_acme_email": "ops"}, "edge_acme_email: must be an address of mail"),
+    ],
+)
+def test_what_an_acme_authority_could_not_do_is_refused(data: dict[str, Any], said: str) -> None:
+    found = wrong(**{**ACME, **data})
+    assert found == [] if not said else found[0].startswith(said), found
+
+
+def test_a_certificate_is_asked_for_once_it_answers_and_only_when_it_is_not_there() -> None:
+    (one,) = EDGE.provisions(site.whole(**ACME))
+    assert "--server https://acme.example.org/dir" in one.command and "-d llm.example.org" in one.command
+    assert "--email ops@example.org" in one.command and "-checkhost llm.example.org" in one.test
+    assert EDGE.provisions(site.whole()) == [] and EDGE.extra_units(site.whole(**ACME)) == ["certbot.timer"]
+    paths = {item.path for item in EDGE.files(site.whole(**ACME))}
+    assert "/etc/haproxy/acme.pem" not in paths, "certbot writes it, and the next deploy must leave it alone"
 
 
 def test_nobody_may_get_round_it() -> None:

@@ -18,6 +18,8 @@ from deploys.lib.sizing import Demand, Machine
 
 RULES = "/etc/portcullis/firewall.nft"
 UNIT = "portcullis-firewall.service"
+# Debian's own, which empties all tables when it starts and when it stops.
+NFTABLES = "/etc/systemd/system/nftables.service.d/portcullis.conf"
 TABLE = "inet portcullis"
 
 
@@ -61,10 +63,12 @@ def files(here: Here) -> list[ConfigFile]:
     if not is_wanted(here):
         return []
     unit = render("firewall/portcullis-firewall.service.j2", None, path=RULES)
+    again = render("firewall/nftables.service.conf.j2", None, path=RULES, unit=UNIT)
     return [
         # Exchanged as a whole by a reload; a restart would leave the host without them for a moment.
         ConfigFile(RULES, rules(here), mode="0600", effect="reload"),
         ConfigFile(f"/etc/systemd/system/{UNIT}", unit, effect="none"),
+        ConfigFile(NFTABLES, again, effect="none"),
     ]
 
 

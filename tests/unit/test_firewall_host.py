@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploys.components.firewall import CAME_IN, FIREWALL, RULES, shut_out
+from deploys.components.firewall import CAME_IN, FIREWALL, NFTABLES, RULES, UNIT, shut_out
 from deploys.components.firewall_settings import FirewallSettings
 from tests.unit import site
 from tests.unit.test_firewall import CLOSED
@@ -72,6 +73,24 @@ def test_rules_that_nft_does_not_understand_are_told_in_its_first_line(tmp_path:
     box = Box(tmp_path, "as it should be", said="/etc/x:12:3-9: Error: syntax error\n  tcp dprt 22\n  ^^^^\n", code=1)
     done = box.check()
     assert (done.returncode, done.stdout.strip()) == (1, "/etc/x:12:3-9: Error: syntax error")
+
+
+@pytest.mark.parametrize("option", ["ExecStartPost", "ExecReload", "ExecStopPost"])
+def test_whenever_debians_unit_empties_all_tables_ours_is_loaded_again(tmp_path: Path, option: str) -> None:
+    text = next(file.text for file in FIREWALL.files(site.single(**CLOSED)) if file.path == NFTABLES)
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{option}=")]
+    words = shlex.split(line.removeprefix(f"{option}=-"))
+    (tmp_path / "nft").write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/loaded\n')
+    # Inactive, it is being stopped, or the host starts and a change that nobody has confirmed may lie there.
+    for code, loaded in ((3, ""), (0, f"-f {RULES}\n")):
+        (tmp_path / "systemctl").write_text(
+            f'#!/bin/sh\n[ "$*" = "is-active --quiet {UNIT}" ] && exit {code}\nexit 9\n'
+        )
+        for name in ("nft", "systemctl"):
+            (tmp_path / name).chmod(0o755)
+        assert subprocess.run(words, env={"PATH": f"{tmp_path}:/bin"}).returncode == 0
+        there = tmp_path / "loaded"
+        assert (there.read_text() if there.exists() else "") == loaded
 
 
 class Box:

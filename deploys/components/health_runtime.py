@@ -10,6 +10,7 @@ from deploys.components.health_image import image
 from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import Container, compose_file, http_health
+from deploys.lib.network import routable
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, run, unit_file
@@ -55,7 +56,9 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
             compose_file("health", [one, check]),
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
-    text = render("health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG)
+    text = render(
+        "health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG, addresses=routable(here)
+    )
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]
 
 

@@ -111,7 +111,8 @@ class Member:
     """One host of the inventory, as the other hosts know it.
 
     ``release`` is Debian's number, such as ``12``, and empty for a host outside this run. ``traffic`` has an entry for
-    each of its components, and ``named`` are the addresses of the web that its settings have in them.
+    each of its components, ``named`` are the addresses of the web that its settings have in them, and
+    ``name_servers`` those that the host asks for names.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Member:
     release: str = ""
     traffic: tuple[Traffic, ...] = ()
     named: tuple[str, ...] = ()
+    name_servers: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
         return component in self.settings

@@ -10,10 +10,9 @@ import pytest
 from deploys.lib.component import Component
 from deploys.lib.containers import LABEL
 from deploys.lib.runtime import contained, main_pid
+from tests import exposure
 from tests.host.support import Server, secret_values
 
-# systemd-analyze's exposure, 0 to 10: what the sandbox of each unit allows at most.
-EXPOSURE = {"litellm": 1.5, "health": 1.5, "ollama": 1.8, "redis": 1.3, "postgres": 3.0, "backups": 1.7}
 # What starts a container and waits for it.
 ATTACHED = 6.0
 # Both run on the host as root with the values on standard input, and print where they found one: by name, never itself.
@@ -113,17 +112,17 @@ def test_backups_are_for_root_only(server: Server) -> None:
 def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
     unit = component.unit_on(server.here)
     if not unit:
-        assert component.unit or component.name not in EXPOSURE
         return
     if component.name == "engine":
         pytest.skip("Docker's own unit: it makes the sandboxes of the others, and has none itself")
-    shown = server.out(f"systemd-analyze security --no-pager {unit} | tail -n 1", 120)
-    exposure = float(shown.partition(": ")[2].split()[0])
+    if unit in exposure.WITHOUT:
+        pytest.skip("it changes the host itself, and is in no sandbox")
+    (found,) = _exposure(server, [unit]).values()
     if not contained(server.here):
-        assert exposure <= EXPOSURE[component.name], shown
+        assert found <= exposure.allowed(unit), unit
         return
     # The unit itself only speaks to Docker.
-    assert exposure <= ATTACHED, shown
+    assert found <= ATTACHED, unit
     for one in _containers(server, component):
         host, name = one["HostConfig"], one["Name"]
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"], name
@@ -136,6 +135,22 @@ def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
         assert not [mount for mount in one["Mounts"] if "docker.sock" in mount["Source"]], name
         # PostgreSQL writes down its number, by which the host's programs know whether it runs.
         assert host["PidMode"] == ("host" if component.name == "postgres" else ""), name
+
+
+def _exposure(server: Server, units: list[str]) -> dict[str, float]:
+    """What systemd on the host says of units that are there."""
+    ask = "systemd-analyze security --no-pager $unit | tail -n 1 | sed 's/.*: //; s/ .*//'"
+    one = f'! systemctl cat $unit >/dev/null 2>&1 || echo "$unit $({ask})"'
+    said = server.out(f"for unit in {' '.join(units)}; do {one}; done", 120)
+    return {unit: float(number) for unit, number in map(str.split, said.splitlines())}
+
+
+def test_what_runs_beside_the_services_is_in_its_sandbox_too(server: Server) -> None:
+    if contained(server.here):
+        pytest.skip("what runs in a container has the container's sandbox")
+    found = _exposure(server, [unit for unit in exposure.UNITS if "@" not in unit])
+    assert found
+    assert {unit: number for unit, number in found.items() if number > exposure.allowed(unit)} == {}
 
 
 def _containers(server: Server, component: Component) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ def test_the_units_give_every_question_its_time_and_name_no_secret() -> None:
         MODES,
         True,
         {"LITELLM_MASTER_KEY": SecretStr("sk-x"), "DATABASE_URL": SecretStr("postgresql://x")},
+        ["192.0.2.0/24"],
     )
     texts = {file.path.rpartition("/")[2]: file.text for file in made}
     assert "\nTimeoutStartSec=100\n" in texts["litellm-gateway-probe.service"], "two models of 20 s, and alerts"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -84,11 +84,13 @@ def files(
     modes: Mapping[str, str],
     cache: bool,
     environment: Mapping[str, str | SecretStr],
+    addresses: Sequence[str],
 ) -> list[ConfigFile]:
     """The program, what it is told, and its units. None of them concerns the gateway's own process.
 
     ``url`` is where the gateway answers on its host, ``modes`` has the mode of every model by name, ``cache`` says
-    whether a request can ask for a cached answer, and ``environment`` has the gateway's variables.
+    whether a request can ask for a cached answer, ``environment`` has the gateway's variables, and ``addresses`` are
+    those that the program may have to do with.
     """
     told = json.dumps(config(s, url, selftest, modes, cache), indent=2) + "\n"
     needed = {name: environment[name] for name in NEEDED if name in environment}
@@ -106,6 +108,7 @@ def files(
             "program": PROGRAM,
             "config": CONFIG,
             "environment": ENVIRONMENT,
+            "addresses": addresses,
             # And what alerts may take that cannot be sent.
             "seconds": asked * s.probe_timeout_seconds + 60,
         }

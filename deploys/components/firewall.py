@@ -15,6 +15,7 @@ from deploys.lib.component import Component, ConfigFile, Here, Probe
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine
+from deploys.lib.way_in import came
 
 RULES = "/etc/portcullis/firewall.nft"
 UNIT = "portcullis-firewall.service"
@@ -130,15 +131,6 @@ def problems(here: Here) -> list[str]:
     return found
 
 
-# Where the connection of the run comes from and which port it came in at, as sshd has told the first program of it;
-# sudo hides that from those after it. Silent where there is none, as on this very machine.
-CAME_IN = (
-    "pid=$$; while [ \"${pid:-0}\" -gt 1 ]; do found=$(tr '\\0' '\\n' <\"/proc/$pid/environ\" 2>/dev/null | "
-    'sed -n \'s/^SSH_CONNECTION=//p\'); [ -z "$found" ] || { echo "$found"; exit 0; }; '
-    "pid=$(sed 's/.*) . //' \"/proc/$pid/stat\" 2>/dev/null | cut -d ' ' -f 1); done"
-)
-
-
 def shut_out(s: FirewallSettings, connection: str) -> str:
     """Why the rules would end the way in over which this run came, which is ``connection``; empty when they do not."""
     try:
@@ -160,7 +152,7 @@ def refusals(here: Here) -> list[Probe]:
     s: FirewallSettings = here.settings(FirewallSettings)
     if s.ingress != "needed":
         return []
-    return [Probe("a way in that stays open", CAME_IN, judge=lambda said: shut_out(s, said))]
+    return [Probe("a way in that stays open", f"{came()}; echo $connection", judge=lambda said: shut_out(s, said))]
 
 
 FIREWALL = Component(

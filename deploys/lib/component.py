@@ -186,6 +186,7 @@ class Component:
     ``listeners`` are the ports it listens on and who may ask them; ``reaches`` are addresses outside
     the site that it asks, beside those that its settings name as http:// or https://.
     ``confined`` is the user of a service that has to do with nobody but its askers and what it reaches.
+    ``remarks`` are questions whose wrong answers are told at the end of every run: nothing that a run could put right.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
     """
@@ -226,6 +227,7 @@ class Component:
     beside: str = ""
     needs: tuple[str, ...] = ()
     hints: Callable[[Here], list[str]] = field(default=_nothing)
+    remarks: Callable[[Here], list[Probe]] = _nothing
 
     @property
     def hosts(self) -> str:

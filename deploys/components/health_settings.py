@@ -16,6 +16,12 @@ PAYLOAD = ROOT / "payload" / "health"
 FOLDER = "/opt/portcullis/health"
 CODE = f"{TOOLS}/health"
 CONFIG = "/etc/portcullis/health.json"
+# Its passwords, as systemd's credentials: by the names under which the app looks for them. A container has variables.
+CREDENTIALS = {
+    "HEALTH_DATABASE_PASSWORD": "/etc/portcullis/health-database.secret",
+    "HEALTH_REDIS_PASSWORD": "/etc/portcullis/health-redis.secret",
+}
+ENVIRONMENT = "/etc/portcullis/health.env"
 
 
 class HealthSettings(Settings):

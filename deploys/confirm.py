@@ -23,6 +23,7 @@ from pyinfra.connectors.sshuserclient.client import get_host_keys
 from pyinfra.connectors.util import extract_control_arguments, make_unix_command_for_host
 
 from deploys.facts import StepProgress
+from deploys.lib.transaction import UNDO_SECONDS
 from deploys.watch import Shown, connector_arguments
 
 # What the host says while it waits; payload/host/transact-confirm.
@@ -30,7 +31,7 @@ WAITING, FOR_A_CONNECTION = "waiting ", " s for a new connection"
 # How long one question may take, in seconds, the connection included.
 QUESTION_SECONDS = 10
 # How long a host may be silent beyond the time in which somebody has to connect anew: its check, its service's start
-# before that, and going back after it.
+# before that, and going back after it as long as that usually takes.
 SILENCE_SECONDS = 300
 UNREACHABLE = (OSError, EOFError, SSHException, PyinfraError)
 
@@ -54,8 +55,9 @@ def follow(unit: str, folder: str, staged: str, seconds: int) -> str:
             if time.monotonic() - heard > seconds + SILENCE_SECONDS:
                 _hang_up(one.connector)
                 raise ConnectError(
-                    f"no answer for {seconds + SILENCE_SECONDS} s: the host should have put back what nobody has "
-                    f"confirmed; look at it from its console (a new connection: {why})"
+                    f"no answer for {seconds + SILENCE_SECONDS} s: the host puts back what nobody has confirmed, in "
+                    f"{UNDO_SECONDS // 60} minutes at most; try again then, or look at it from its console (a new "
+                    f"connection: {why})"
                 ) from None
             shown.show("no answer; the host puts back by itself what nobody confirms")
         else:

@@ -33,12 +33,15 @@ class Hardware(FactBase[Machine]):
 
 
 class Release(FactBase[dict[str, str]]):
-    """Fields of /etc/os-release, the machine's architecture as ARCH, and INIT: the name of process 1."""
+    """Fields of /etc/os-release; ARCH, the machine's architecture; INIT, the name of process 1; NAME_SERVERS."""
 
     default = dict
 
     def command(self) -> str:
-        return "cat /etc/os-release; echo ARCH=$(uname -m); echo INIT=$(cat /proc/1/comm)"
+        return (
+            "cat /etc/os-release; echo ARCH=$(uname -m); echo INIT=$(cat /proc/1/comm); "
+            "echo NAME_SERVERS=$(sed -n 's/^nameserver *//p' /etc/resolv.conf 2>/dev/null)"
+        )
 
     def process(self, output: list[str]) -> dict[str, str]:
         pairs = (line.partition("=") for line in output if "=" in line)

@@ -20,8 +20,9 @@ from deploys.lib import image_cache, workshop
 from deploys.lib.images import Image, present
 from deploys.lib.ledger import begins
 from deploys.lib.shipping import FOLDER, gathered, inputs, load_script, login, pack, pull_script, question, stem
+from deploys.lib.steps import SHOW_SECONDS
 from deploys.lib.workshop import Order, Registry, WorkshopError
-from deploys.watch import SHOW_SECONDS, connector_arguments
+from deploys.watch import connector_arguments
 
 Commands = Generator[str | StringCommand | FileUploadCommand, None, None]
 MB = 1_000_000

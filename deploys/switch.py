@@ -12,7 +12,7 @@ from pyinfra.api.exceptions import ConnectError
 
 from deploys.confirm import follow
 from deploys.lib.steps import after, start
-from deploys.lib.transaction import STATE, program_folder
+from deploys.lib.transaction import STATE, UNDO_SECONDS, program_folder
 from deploys.watch import watch
 
 Commands = Generator[str | StringCommand | FunctionCommand, None, None]
@@ -25,7 +25,7 @@ def switch(component: str, run: str, backup_root: str, confirm_seconds: int = 0)
     """
     unit, folder = f"portcullis-transact-{component}", f"{STATE}/switched/{component}.{run}"
     program = f"{program_folder()}/transact {component} {run} {quote(backup_root)}"
-    undo = f" -p TimeoutStopSec=15min -p {quote(f'ExecStopPost={program} undo')}" if confirm_seconds else ""
+    undo = f" -p TimeoutStopSec={UNDO_SECONDS} -p {quote(f'ExecStopPost={program} undo')}" if confirm_seconds else ""
     yield (
         f"{after(unit)} umask 077; mkdir -p {folder}; rm -f {folder}/status; "
         f"find {STATE}/switched -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {{}} +; "

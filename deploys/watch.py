@@ -10,9 +10,7 @@ from pyinfra import host, logger
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from deploys import facts
-
-# How often a long step shows what it is doing, in seconds.
-SHOW_SECONDS = 5.0
+from deploys.lib.steps import SHOW_SECONDS
 
 
 def connector_arguments(one: Any) -> dict[str, Any]:

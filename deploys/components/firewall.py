@@ -15,9 +15,12 @@ from deploys.lib.component import Component, ConfigFile, Here, Probe
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
 from deploys.lib.sizing import Demand, Machine
+from deploys.lib.way_in import came
 
 RULES = "/etc/portcullis/firewall.nft"
 UNIT = "portcullis-firewall.service"
+# Debian's own, which empties all tables when it starts and when it stops.
+NFTABLES = "/etc/systemd/system/nftables.service.d/portcullis.conf"
 TABLE = "inet portcullis"
 
 
@@ -61,10 +64,12 @@ def files(here: Here) -> list[ConfigFile]:
     if not is_wanted(here):
         return []
     unit = render("firewall/portcullis-firewall.service.j2", None, path=RULES)
+    again = render("firewall/nftables.service.conf.j2", None, path=RULES, unit=UNIT)
     return [
         # Exchanged as a whole by a reload; a restart would leave the host without them for a moment.
         ConfigFile(RULES, rules(here), mode="0600", effect="reload"),
         ConfigFile(f"/etc/systemd/system/{UNIT}", unit, effect="none"),
+        ConfigFile(NFTABLES, again, effect="none"),
     ]
 
 
@@ -126,15 +131,6 @@ def problems(here: Here) -> list[str]:
     return found
 
 
-# Where the connection of the run comes from and which port it came in at, as sshd has told the first program of it;
-# sudo hides that from those after it. Silent where there is none, as on this very machine.
-CAME_IN = (
-    "pid=$$; while [ \"${pid:-0}\" -gt 1 ]; do found=$(tr '\\0' '\\n' <\"/proc/$pid/environ\" 2>/dev/null | "
-    'sed -n \'s/^SSH_CONNECTION=//p\'); [ -z "$found" ] || { echo "$found"; exit 0; }; '
-    "pid=$(sed 's/.*) . //' \"/proc/$pid/stat\" 2>/dev/null | cut -d ' ' -f 1); done"
-)
-
-
 def shut_out(s: FirewallSettings, connection: str) -> str:
     """Why the rules would end the way in over which this run came, which is ``connection``; empty when they do not."""
     try:
@@ -156,7 +152,7 @@ def refusals(here: Here) -> list[Probe]:
     s: FirewallSettings = here.settings(FirewallSettings)
     if s.ingress != "needed":
         return []
-    return [Probe("a way in that stays open", CAME_IN, judge=lambda said: shut_out(s, said))]
+    return [Probe("a way in that stays open", f"{came()}; echo $connection", judge=lambda said: shut_out(s, said))]
 
 
 FIREWALL = Component(

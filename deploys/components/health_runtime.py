@@ -7,9 +7,10 @@ from dataclasses import replace
 from deploys import operations
 from deploys.components import engine_images
 from deploys.components.health_image import image
-from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
+from deploys.components.health_settings import CODE, CONFIG, CREDENTIALS, ENVIRONMENT, FOLDER, python
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import Container, compose_file, http_health
+from deploys.lib.network import routable
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, run, unit_file
@@ -31,7 +32,7 @@ def container(here: Here, url: str) -> Container:
         # A drained gateway stays drained when this app is restarted.
         runtime=("/run/portcullis-health",),
         remembers=True,
-        env_files=("/etc/portcullis/health.env",),
+        env_files=(ENVIRONMENT,),
         environment={"PYTHONPATH": CODE, "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
         memory_mb=128,
         tasks=32,
@@ -55,7 +56,15 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
             compose_file("health", [one, check]),
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
-    text = render("health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG)
+    text = render(
+        "health/portcullis-health.service.j2",
+        None,
+        folder=FOLDER,
+        code=CODE,
+        config=CONFIG,
+        credentials=CREDENTIALS,
+        addresses=routable(here),
+    )
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]
 
 

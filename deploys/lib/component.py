@@ -111,7 +111,8 @@ class Member:
     """One host of the inventory, as the other hosts know it.
 
     ``release`` is Debian's number, such as ``12``, and empty for a host outside this run. ``traffic`` has an entry for
-    each of its components, and ``named`` are the addresses of the web that its settings have in them.
+    each of its components, ``named`` are the addresses of the web that its settings have in them, and
+    ``name_servers`` those that the host asks for names.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Member:
     release: str = ""
     traffic: tuple[Traffic, ...] = ()
     named: tuple[str, ...] = ()
+    name_servers: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
         return component in self.settings
@@ -184,6 +186,7 @@ class Component:
     ``listeners`` are the ports it listens on and who may ask them; ``reaches`` are addresses outside
     the site that it asks, beside those that its settings name as http:// or https://.
     ``confined`` is the user of a service that has to do with nobody but its askers and what it reaches.
+    ``remarks`` are questions whose wrong answers are told at the end of every run: nothing that a run could put right.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
     well; ``needs`` are components some host must have.
     """
@@ -224,6 +227,7 @@ class Component:
     beside: str = ""
     needs: tuple[str, ...] = ()
     hints: Callable[[Here], list[str]] = field(default=_nothing)
+    remarks: Callable[[Here], list[Probe]] = _nothing
 
     @property
     def hosts(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,9 @@ from pydantic import SecretStr
 from deploys.lib.component import Component, Here, Member, Traffic
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Addresses of a link alone, where clouds hand out a machine's credentials to whoever asks, and groups of receivers.
+LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
+CLOSED = (*LINK_LOCAL, "224.0.0.0/4", "ff00::/8")
 
 
 def endpoint(url: str) -> tuple[str, int]:
@@ -62,6 +65,37 @@ def with_network(site: tuple[Member, ...], components: tuple[Component, ...]) ->
         return replace(member, traffic=tuple(traffic), named=tuple(dict.fromkeys(named)))
 
     return tuple(known(member) for member in site)
+
+
+def _without(whole: str, parts: Iterable[str]) -> str:
+    """The network ``whole`` without ``parts`` of it, in networks as systemd writes them."""
+    left: list[Any] = [ipaddress.ip_network(whole)]
+    for part in map(ipaddress.ip_network, parts):
+        if part.version == left[0].version:
+            left = [one for net in left for one in (net.address_exclude(part) if part.subnet_of(net) else [net])]
+    return " ".join(map(str, sorted(left)))
+
+
+def routable(here: Here) -> list[str]:
+    """Whom a service that serves and asks whomever it is told has to do with, for systemd's IPAddressAllow=.
+
+    Everybody but CLOSED: the address that gives a machine's credentials is what somebody asks for who makes the
+    gateway fetch a picture. Of a link's own addresses those stay open that this host needs: its name servers, the
+    hosts of the site, and what its settings name.
+    """
+    member = here.member
+    needed = [*member.name_servers, *(one.address for one in here.site), *(endpoint(url)[0] for url in member.named)]
+    links = [ipaddress.ip_network(one) for one in LINK_LOCAL]
+    open_links = set()
+    for text in needed:
+        try:
+            address = ipaddress.ip_address((text or "").partition("%")[0])
+        except ValueError:
+            continue  # a name
+        if any(address in link for link in links):
+            open_links.add(str(address))
+    found = [_without("0.0.0.0/0", CLOSED), _without("::/0", CLOSED), " ".join(sorted(open_links))]
+    return [line for line in found if line]
 
 
 def address_problems(spread: list[Member]) -> list[str]:

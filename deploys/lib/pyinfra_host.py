@@ -55,9 +55,9 @@ def _hardware(name: str) -> Machine:
 
 @cache
 def release(name: str) -> dict[str, str]:
-    """Fields of a host's /etc/os-release; empty ones for a host that is only imagined."""
+    """Fields of a host's /etc/os-release, and what else is asked with them; empty for a host that is only imagined."""
     found: dict[str, str] = inventory.get_host(name).get_fact(facts.Release)
-    return {"ID": "", "VERSION_ID": "", "INIT": "", **found}
+    return {"ID": "", "VERSION_ID": "", "INIT": "", "NAME_SERVERS": "", **found}
 
 
 def _layers(one: Any) -> list[Layer]:
@@ -97,6 +97,7 @@ def host_data(one: Any) -> HostData:
         resolve=resolve,
         measure=lambda: _hardware(one.name),
         release=(lambda: release(one.name)["VERSION_ID"]) if one.connected else (lambda: ""),
+        name_servers=lambda: tuple(release(one.name)["NAME_SERVERS"].split()) if one.connected else (),
         connected=one.connected,
         arguments=frozenset(all_argument_meta),
         origin=lambda key: origin.place(key, layers, ROOT),

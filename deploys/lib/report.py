@@ -62,6 +62,10 @@ def summary(components: Sequence[Component], place: Here) -> Generator[str, None
     for component in present:
         for hint in component.hints(place):
             say(hint)
+        for probe in component.remarks(place):
+            answered, detail, _ = host.get_fact(facts.Answer, probe=probe)
+            if not answered:
+                say(f"{component.name}: {detail or probe.name}")
     yield from ()
 
 

@@ -8,6 +8,8 @@ from deploys.lib.transaction import STATE
 
 # Longer than any step takes that gets on: 40 GB of model at 3 MB/s. One that hangs holds up every later run until then.
 STEP_SECONDS = 4 * 3600
+# How often something that takes long shows what it is doing, in seconds.
+SHOW_SECONDS = 5.0
 
 # Where system programs look for certificate authorities. pip, uv and Node each bring a list of their own, which
 # does not have a company's; these variables point all three at the host's.

@@ -19,9 +19,9 @@ from deploys.lib.sizing import PRESETS, Demand, HostPlan, Machine, SizingError, 
 class HostData:
     """One host as the inventory has it.
 
-    ``measure`` asks the machine its size, ``connected`` says whether the run is on it anyway, and ``arguments`` are
-    pyinfra's own, such as ``_sudo``; None when they are not known. ``origin`` says where a key was set, as in
-    ``in group_data/all.py:7``.
+    ``measure``, ``release`` and ``name_servers`` ask the machine itself, ``connected`` says whether the run is on it
+    anyway, and ``arguments`` are pyinfra's own, such as ``_sudo``; None when they are not known. ``origin`` says where
+    a key was set, as in ``in group_data/all.py:7``.
     """
 
     name: str
@@ -31,6 +31,7 @@ class HostData:
     resolve: Resolve
     measure: Callable[[], Machine]
     release: Callable[[], str] = lambda: ""
+    name_servers: Callable[[], tuple[str, ...]] = lambda: ()
     connected: bool = True
     arguments: frozenset[str] | None = None
     origin: Callable[[str], str] = lambda key: ""
@@ -95,7 +96,14 @@ def _member(host: HostData, components: Iterable[Component]) -> Member:
         for c in present
     }
     return Member(
-        host.name, _address(host, general), general, machine, plan_host(machine, demands), typed, host.release()
+        name=host.name,
+        address=_address(host, general),
+        host=general,
+        machine=machine,
+        plan=plan_host(machine, demands),
+        settings=typed,
+        release=host.release(),
+        name_servers=host.name_servers(),
     )
 
 

@@ -16,6 +16,8 @@ from deploys.lib.provenance import UNMARKED, body
 from deploys.lib.render import ROOT
 
 STATE = "/var/lib/portcullis"
+# What undoing may take on the host: back_seconds of payload/host/transact-confirm, and five minutes for the rest.
+UNDO_SECONDS = 1200
 # What a bundle has for going back and no file of the component shows; payload/host/ledger_data.py and `ledger tell`.
 KEPT = ("provisions.json", "data.sh", "store.sh")
 # The digest of nothing at all, which is what a host has of it before the first run.

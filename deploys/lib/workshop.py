@@ -18,12 +18,11 @@ from deploys.lib.image_cache import Say, alone, digest_of, folder_of, note, note
 from deploys.lib.images import Image, made_of, making
 from deploys.lib.render import ROOT
 from deploys.lib.shipping import Inputs, arrival, stem
+from deploys.lib.steps import SHOW_SECONDS
 
 # The first whose own BuildKit takes folders beside the build's own (--build-context).
 ENGINE = 23
 ENGINE_SECONDS = 30
-# How often is shown what a build does, in seconds.
-SHOW_SECONDS = 5.0
 # What Docker calls an architecture that Debian calls otherwise.
 ARCHITECTURES = {"armhf": "arm", "i386": "386"}
 ASK_REGISTRY = ROOT / "payload" / "engine" / "manifest.py"

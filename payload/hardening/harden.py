@@ -6,6 +6,8 @@ harden.py undo              all of it, for good (the unit's stop; not while the 
 harden.py back              the one or the other, by whether there is a plan: what a run that failed has put back
 harden.py test [PLAN]       whether the host's own checkers take the files of a plan; changes nothing
 harden.py check [AREA]      exit 0 when all of it holds, and a sum; 1 and what does not
+harden.py left              exit 0 when nothing is left of what is no longer asked for; 1 and what could not be undone
+harden.py forget ITEM       never undo this one, as `left` names it: somebody has decided that it stays
 harden.py report [--json]   every control: holds, fails, waived, or not applicable here, with the reason
 """
 
@@ -18,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harden_answers import check, report, test
+from harden_answers import check, left, leftover, report, test
 from harden_host import Services, container
 from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
 from harden_packages import forget
@@ -125,6 +127,18 @@ def undo() -> None:
     first.save()
 
 
+def forgotten(one: str) -> int:
+    """Drop what was there before ``one``, which is not asked for any more and could not be undone."""
+    first = First()
+    if one not in leftover(read_plan(), first):
+        print(f"{one}: nothing of that name is left to be undone")
+        return 1
+    del first.items[one]
+    first.errors.pop(one, None)
+    first.save()
+    return 0
+
+
 def stopping() -> bool:
     """Whether the system shuts down, or the unit is about to start again: no time to undo anything."""
     state = subprocess.run(["systemctl", "is-system-running"], capture_output=True, text=True).stdout.strip()
@@ -147,6 +161,10 @@ def main(words: list[str]) -> Any:
             return test(read_plan(Path(path[0]) if path else PLAN))
         case ["check", *area]:
             return check(read_plan(), area[0] if area else "")
+        case ["left"]:
+            return left(read_plan())
+        case ["forget", one]:
+            return forgotten(one)
         case ["report", *options]:
             return report(read_plan(), "--json" in options)
     print(__doc__)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from harden_host import Services, unmet, valid
-from harden_items import inapplicable, wrong
+from harden_items import inapplicable, key, wrong
 from harden_kinds import File
 from harden_state import First, Item
 
@@ -55,6 +55,20 @@ def check(plan: Item, area: str) -> int:
         print(f"{one['id']}: {one['why']}")
     print(f"{failing[0]['id']}: {failing[0]['why']}; {total(found)}" if failing else total(found))
     return 1 if failing else 0
+
+
+def leftover(plan: Item, first: First) -> list[str]:
+    """Items that are no longer asked for and not undone, by name."""
+    wanted = {key(item) for item in plan["items"]}
+    return [one for one in first.items if one not in wanted]
+
+
+def left(plan: Item) -> int:
+    first = First()
+    found = [f"{one}: {first.errors.get(one, 'is not undone yet')}" for one in leftover(plan, first)]
+    for line in found:
+        print(line)
+    return 1 if found else 0
 
 
 def report(plan: Item, as_json: bool) -> None:

@@ -156,6 +156,7 @@ def servers(inventory: str, lab: str = "") -> tuple[Server, ...]:
 
 def _host_data(one: Mapping[str, Any], server: Server) -> HostData:
     hardware, release = facts.Hardware(), facts.Release()
+    system = cache(lambda: release.process(server.out(release.command()).splitlines()))
 
     def resolve(reference: str) -> SecretStr:
         return read_secret(reference, server.stored, "secrets/")
@@ -167,7 +168,8 @@ def _host_data(one: Mapping[str, Any], server: Server) -> HostData:
         connector_keys=frozenset(SSHConnector.data_meta),
         resolve=resolve,
         measure=lambda: hardware.process(server.out(hardware.command()).splitlines()),
-        release=lambda: release.process(server.out(release.command()).splitlines()).get("VERSION_ID", ""),
+        release=lambda: system().get("VERSION_ID", ""),
+        name_servers=lambda: tuple(system().get("NAME_SERVERS", "").split()),
     )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from deploys.components.litellm.probes import base_url
 from deploys.lib.component import Component
 from deploys.lib.containers import LABEL
 from deploys.lib.runtime import contained, main_pid
+from tests import exposure
 from tests.host.support import Server, secret_values
 
-# systemd-analyze's exposure, 0 to 10: what the sandbox of each unit allows at most.
-EXPOSURE = {"litellm": 1.5, "health": 1.5, "ollama": 1.8, "redis": 1.3, "postgres": 3.0, "backups": 1.7}
 # What starts a container and waits for it.
 ATTACHED = 6.0
 # Both run on the host as root with the values on standard input, and print where they found one: by name, never itself.
@@ -44,6 +45,11 @@ os.wait()
 found += open(reader).read().splitlines()
 print("\\n".join(found))
 """
+ENVIRONMENT = """
+import json
+text = {text}
+print("\\n".join(name for name, value in json.loads(SECRETS).items() if value.encode() in text))
+"""
 JOURNAL = """
 import json, subprocess
 secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
@@ -64,6 +70,23 @@ folders = [f for f in ("/etc", "/opt", "/var/lib", "/var/log", "/var/backups", "
 done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f", "-", *folders], input=values,
                       capture_output=True, text=True, preexec_fn=nobody, cwd="/")
 print(done.stdout)
+"""
+# Runs on the host in the control group of a unit, whose addresses the kernel filters, and says how connecting ends.
+INSIDE = """
+import os, socket, subprocess
+group = subprocess.run(["systemctl", "show", "-p", "ControlGroup", "--value", UNIT], capture_output=True, text=True)
+roots = [f for f in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified") if os.path.exists(f + group.stdout.strip())]
+roots = [f for f in roots if os.path.exists(f + "/cgroup.controllers")]
+with open(roots[0] + group.stdout.strip() + "/cgroup.procs", "w") as file:
+    file.write(str(os.getpid()))
+for address, port in PLACES:
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    one.settimeout(3)
+    try:
+        one.connect((address, port))
+        print("open")
+    except OSError as error:
+        print(type(error).__name__)
 """
 
 
@@ -94,6 +117,21 @@ def test_no_secret_in_a_command_line_or_a_readable_environment(server: Server) -
     assert _look(server, PROCESSES) == ""
 
 
+def test_a_service_that_reads_files_has_no_secret_in_its_environment(health_server: Server) -> None:
+    """Not even root finds one there; LiteLLM, which takes its own from nowhere else, is where the search finds them."""
+    server = health_server
+    if contained(server.here):
+        pytest.skip("a container is given its secrets as variables")
+
+    def found(unit: str) -> str:
+        pid = server.out(main_pid(unit))
+        text = f'open("/proc/{pid}/environ", "rb").read()'
+        return _look(server, ENVIRONMENT.format(text=text))
+
+    assert "litellm_master_key" in found("litellm.service").lower()
+    assert found("portcullis-health.service") == ""
+
+
 def test_no_secret_in_the_journal(server: Server) -> None:
     assert _look(server, JOURNAL) == ""
 
@@ -113,17 +151,17 @@ def test_backups_are_for_root_only(server: Server) -> None:
 def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
     unit = component.unit_on(server.here)
     if not unit:
-        assert component.unit or component.name not in EXPOSURE
         return
     if component.name == "engine":
         pytest.skip("Docker's own unit: it makes the sandboxes of the others, and has none itself")
-    shown = server.out(f"systemd-analyze security --no-pager {unit} | tail -n 1", 120)
-    exposure = float(shown.partition(": ")[2].split()[0])
+    if unit in exposure.WITHOUT:
+        pytest.skip("it changes the host itself, and is in no sandbox")
+    (found,) = _exposure(server, [unit]).values()
     if not contained(server.here):
-        assert exposure <= EXPOSURE[component.name], shown
+        assert found <= exposure.allowed(unit), unit
         return
     # The unit itself only speaks to Docker.
-    assert exposure <= ATTACHED, shown
+    assert found <= ATTACHED, unit
     for one in _containers(server, component):
         host, name = one["HostConfig"], one["Name"]
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"], name
@@ -136,6 +174,36 @@ def test_the_sandbox_is_tight(server: Server, component: Component) -> None:
         assert not [mount for mount in one["Mounts"] if "docker.sock" in mount["Source"]], name
         # PostgreSQL writes down its number, by which the host's programs know whether it runs.
         assert host["PidMode"] == ("host" if component.name == "postgres" else ""), name
+
+
+def _exposure(server: Server, units: list[str]) -> dict[str, float]:
+    """What systemd on the host says of units that are there."""
+    ask = "systemd-analyze security --no-pager $unit | tail -n 1 | sed 's/.*: //; s/ .*//'"
+    one = f'! systemctl cat $unit >/dev/null 2>&1 || echo "$unit $({ask})"'
+    said = server.out(f"for unit in {' '.join(units)}; do {one}; done", 120)
+    return {unit: float(number) for unit, number in map(str.split, said.splitlines())}
+
+
+def test_what_runs_beside_the_services_is_in_its_sandbox_too(server: Server) -> None:
+    if contained(server.here):
+        pytest.skip("what runs in a container has the container's sandbox")
+    found = _exposure(server, [unit for unit in exposure.UNITS if "@" not in unit])
+    assert found
+    assert {unit: number for unit, number in found.items() if number > exposure.allowed(unit)} == {}
+
+
+def test_the_gateway_cannot_ask_for_the_machines_credentials(litellm_server: Server) -> None:
+    """Whoever makes it fetch a picture would get what clouds hand out at that address to every machine."""
+    server = litellm_server
+    if contained(server.here):
+        pytest.skip("containers have a network of Docker's")
+    if server.sh("stat -f -c %T /sys/fs/cgroup /sys/fs/cgroup/unified 2>/dev/null | grep -q cgroup2").status:
+        pytest.skip("addresses are filtered in control groups of version 2, which this host has not")
+    own = urlsplit(base_url(server.here))
+    for unit in ("litellm.service", "portcullis-health.service"):
+        places = [("169.254.169.254", 80), ("224.0.0.251", 80), (own.hostname, own.port)]
+        done = server.python(f"UNIT, PLACES = {unit!r}, {places!r}\n{INSIDE}")
+        assert done.out.split() == ["PermissionError", "PermissionError", "open"], (unit, done)
 
 
 def _containers(server: Server, component: Component) -> list[dict[str, Any]]:

@@ -109,7 +109,8 @@ VARIED = {
         "import base64 as _base64\nimport json as _json\n"
         "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
         "_plan = {'level': 'baseline', 'controls': [{'area': 'ssh'}, {'area': 'sudo'}]}\n"
-        "_had = {'base64 /var/lib/portcullis/hardening': [_base64.b64encode(_json.dumps(_plan).encode()).decode()]}\n"
+        "_had = {'base64 /var/lib/portcullis/hardening': [_base64.b64encode(_json.dumps(_plan).encode()).decode()],\n"
+        "    'harden.py left': ['package x: cannot be undone: y needs it', '1', '5']}\n"
         "redis = [(name, {**data, 'fake_responses': {**_had, **_answers}}) for name, data in redis]\n"
     ),
     "gateway-fails": (

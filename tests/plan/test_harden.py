@@ -38,6 +38,12 @@ def test_one_area_is_worked_on_and_the_others_stay_as_the_host_has_them(ran: Run
     assert asked(less, "@fake/cache") and not asked(less, "@fake/db")
 
 
+def test_what_could_not_be_undone_is_said_at_the_end_of_every_run(ran: Runs) -> None:
+    said = [line for line in ran("harden more").text.splitlines() if "cannot be undone" in line]
+    assert len(said) == 1 and "[@fake/cache]" in said[0]
+    assert said[0].endswith("hardening: package x: cannot be undone: y needs it")
+
+
 def test_what_cannot_be_is_said_before_anything_changes(ran: Runs) -> None:
     wrong, off, site = ran("harden wrong"), ran("harden off"), ran("harden site")
     assert wrong.code == off.code == site.code == 1

@@ -176,9 +176,9 @@ def declared(component: Component, here: Here) -> Iterator[tuple[str, str]]:
         yield f"provision {one.name} command", one.command
     yield "ready", component.ready(here)
     yield "version", component.version(here)
-    for kind, probes in (("probe", component.probes(here)), ("refusal", component.refusals(here))):
-        for probe in probes:
-            yield f"{kind} {probe.name}", probe.command
+    for kind in ("probes", "refusals", "remarks"):
+        for probe in getattr(component, kind)(here):
+            yield f"{kind.rstrip('s')} {probe.name}", probe.command
     for word in ("hints", "extra_units", "problems"):
         for text in getattr(component, word)(here):
             yield word, text

@@ -15,6 +15,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from deploys import confirm, facts, switch, watch
+from deploys.lib.transaction import UNDO_SECONDS
 
 WAITS = "waiting 60 s for a new connection"
 
@@ -132,7 +133,9 @@ def test_a_run_whose_own_connection_is_cut_off_goes_on_with_a_new_one(world: Wor
 def test_a_host_that_stays_silent_ends_its_run_with_a_sentence(world: World) -> None:
     world.answers = lambda wire: False
     world.opens = lambda: "Could not connect (timed out)"
-    with pytest.raises(ConnectError, match=r"^no answer for 360 s: the host should .* \(a new connection: C"):
+    with pytest.raises(
+        ConnectError, match=r"^no answer for 360 s: the host puts back .* in 20 minutes .* \(a new connection: C"
+    ):
         follow()
     assert 360 < world.now < 420
     assert world.opened[0].closed, "what pyinfra asks afterwards fails at once, and not in an hour"
@@ -155,7 +158,7 @@ def test_what_a_switch_says_ends_with_why_no_connection_came_about(monkeypatch: 
     monkeypatch.setattr(switch, "follow", lambda *_: "it's refused")
     monkeypatch.setattr(switch, "state", SimpleNamespace(is_executing=True))
     begin, end = map(str, switch.switch("x", "R1", "/b", 60))
-    assert "-p TimeoutStopSec=15min -p 'ExecStopPost=/usr/local/lib/portcullis/transact-" in begin
+    assert f"-p TimeoutStopSec={UNDO_SECONDS} -p 'ExecStopPost=/usr/local/lib/portcullis/transact-" in begin
     assert "/transact x R1 /b undo'" in begin, "whatever ends the unit"
     assert "' (a new connection: it'\"'\"'s refused)'" in end
 

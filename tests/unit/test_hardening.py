@@ -52,10 +52,25 @@ def test_a_host_that_is_not_hardened_has_nothing_of_it(
     nothing: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     off = here(**nothing)
-    for declared in (HARDENING.files, HARDENING.check, HARDENING.probes, HARDENING.refusals, HARDENING.outdated):
+    for declared in (
+        HARDENING.files,
+        HARDENING.check,
+        HARDENING.probes,
+        HARDENING.refusals,
+        HARDENING.outdated,
+        HARDENING.remarks,
+    ):
         assert declared(off) == []
     assert HARDENING.unit_on(off) == "" and site.recorded(HARDENING, off, monkeypatch) == []
     assert HARDENING.unit_on(site.single()) == "", "unless somebody asks for it"
+
+
+def test_what_could_not_be_undone_is_told_after_every_run_and_verified_but_makes_no_run_do_something() -> None:
+    (remark,) = HARDENING.remarks(here())
+    assert remark.command == f"{PROGRAM} left" and remark in HARDENING.probes(here())
+    assert not any("left" in probe.command for probe in HARDENING.outdated(here()))
+    assert "left" not in HARDENING.ready(here()), "what is asked for is there, and no reason to take it back"
+    assert f"{PROGRAM} left" in HARDENING.check(here())[-1], "tried again when there is something to do anyway"
 
 
 def test_what_could_not_be_undone_does_not_pass_as_undone(tmp_path: Path) -> None:

@@ -69,6 +69,30 @@ def test_what_cannot_be_undone_stays_noted(host: Host) -> None:
     assert "cannot be undone" in noted and "mode /etc/passwd" not in noted
 
 
+def test_what_cannot_be_undone_is_said_until_it_is_or_somebody_decides_that_it_stays(host: Host) -> None:
+    host.run("apply", items=[file("/etc/new/file", "x"), mode("/etc/passwd", "0644")])
+    assert host.run("left") == (0, "")
+    host.at("/etc/new/file").unlink()
+    host.put("/etc/new/file/kept", "")
+    host.run("apply", items=[mode("/etc/passwd", "0644")])
+    assert host.run("check")[0] == 0, "what is asked for holds"
+    code, said = host.run("left")
+    assert code == 1 and said.startswith("file /etc/new/file: cannot be undone: ") and len(said.splitlines()) == 1
+    assert host.run("left") == (code, said), "and the next time"
+    # What is asked for is not to be forgotten: it would never be undone.
+    assert host.run("forget", "mode /etc/passwd") == (
+        1, "mode /etc/passwd: nothing of that name is left to be undone\n",
+    )  # fmt: skip
+    noted = host.state / "hardening" / "first.json"
+    before = noted.read_text()
+    assert host.run("forget", "file /etc/new/file") == (0, "") and host.run("left") == (0, "")
+    noted.write_text(before)
+    host.at("/etc/new/file/kept").unlink()
+    host.at("/etc/new/file").rmdir()
+    host.run("apply")
+    assert host.run("left") == (0, "") and not host.at("/etc/new").exists(), "the way is free, and it is undone"
+
+
 def test_somebody_elses_link_is_not_written_through(host: Host) -> None:
     target = host.put("/etc/target", "theirs\n")
     host.at("/etc/new").symlink_to(target)

@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from deploys.components.hardening.component import HARDENING
+from deploys.components.hardening.refusals import CAME
 from tests.unit.hardened import here
 
 
-def refusal(asked: str, came_as: str, functions: str = "", **data: Any) -> str:
-    """What the host says to ``asked`` when sshd has let in ``came_as``; empty when nothing is refused."""
+def refusal(asked: str, came_as: str, functions: str = "", port: str = "22", **data: Any) -> str:
+    """What the host says to ``asked`` when sshd has let in ``came_as`` at ``port``; empty when nothing is refused."""
     (probe,) = [probe for probe in HARDENING.refusals(here(**data)) if asked in probe.name]
-    # The chain of processes, played: this shell is a child of the user's sshd, which is one of root's.
-    comm = "sshd-session" if came_as else "init"
-    played = f"""
-cat() {{ case $1 in /proc/*/comm) echo {comm} ;; *) command cat "$@" ;; esac; }}
-ps() {{ case "$*" in *user*"-p 7") echo root ;; *user*) echo "{came_as}" ;; *"-p 7") echo 1 ;; *) echo 7 ;; esac; }}
-id() {{ echo staff ssh-people; }}
-{functions}
-"""
-    done = subprocess.run(["sh", "-c", played + probe.command], capture_output=True, text=True)
+    assert probe.command.count(CAME) == 1
+    # How that is found out is test_way_in.py's.
+    connection = f"203.0.113.9 50000 192.0.2.1 {port}" if came_as else ""
+    command = probe.command.replace(CAME, f"user='{came_as}'; connection='{connection}'")
+    played = f"id() {{ echo staff ssh-people; }}\nsystemctl() {{ false; }}\n{functions}\n"
+    done = subprocess.run(["sh", "-c", played + command], capture_output=True, text=True)
     assert bool(done.returncode) is bool(done.stdout), done
     return done.stdout.strip()
 
@@ -60,9 +58,30 @@ def test_who_has_no_key_is_not_left_without_a_password(tmp_path: Path) -> None:
     assert refusal(asked, "ada", f"{by_authority}\n{passwd}") == ""
 
 
+def test_a_port_that_sshd_is_about_to_leave_is_seen_before_it_is_reloaded() -> None:
+    asked = "the port that this run came in at"
+
+    def listens(*ports: int) -> str:
+        lines = "".join(f"listenaddress [::]:{port}\\nlistenaddress 0.0.0.0:{port}\\n" for port in ports)
+        return f"sshd() {{ printf 'port 22\\n{lines}'; }}"
+
+    assert refusal(asked, "ada", listens(22)) == "" == refusal(asked, "ada", listens(2222, 22), port="2222")
+    assert refusal(asked, "ada", listens(2222, 2022)) == (
+        "hardening_level: this run has come in at port 22, and from its next reload on sshd listens at 2022 2222: "
+        "nobody could come back; put its files right, or reload it and come in there"
+    )
+    assert refusal(asked, "", listens(2222)) == "", "who has not come over SSH is not kept out by it"
+    socket = f"{listens(2222)}\nsystemctl() {{ [ \"$*\" = 'is-active --quiet ssh.socket' ]; }}"
+    assert refusal(asked, "ada", socket) == "", "systemd listens for it, where its own unit says"
+    assert refusal(asked, "ada", "sshd() { return 255; }") == "", "files that it does not read are its own checker's"
+
+
 def test_questions_are_only_those_that_mean_something() -> None:
-    assert [probe.name for probe in HARDENING.refusals(here())] == ["whoever deploys has a key"]
+    assert [probe.name for probe in HARDENING.refusals(here())] == [
+        "the port that this run came in at stays open",
+        "whoever deploys has a key",
+    ]
     assert HARDENING.refusals(here(areas="sudo")) == []
     everything = here(ssh_users=["ada"], ssh_groups=["a"], ssh_root="no", ssh_key_exchange="post-quantum")
-    assert len(HARDENING.refusals(everything)) == 5
-    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 1, "Debian 12 has its list anyway"
+    assert len(HARDENING.refusals(everything)) == 6
+    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 2, "Debian 12 has its list anyway"

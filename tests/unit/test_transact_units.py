@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from deploys.components import COMPONENTS
 from deploys.lib.apply import change_for
 from deploys.lib.bundle import Change
 from deploys.lib.component import ConfigFile, Link
-from deploys.lib.transaction import PROGRAM, calendar_checks, program_folder
+from deploys.lib.render import ROOT
+from deploys.lib.transaction import PROGRAM, UNDO_SECONDS, calendar_checks, program_folder
+from deploys.switch import switch
 from tests.unit import site
 from tests.unit.sandbox import UNIT, Sandbox
 
@@ -180,3 +183,16 @@ def test_a_unit_of_a_package_is_gone_back_to_where_one_of_ours_stood_over_it(
     done = box.run(box.change(*over, unit=name, ready=box.serves("dies")))
     assert done.sentence.endswith(f"; the previous files were put back and {name} serves with them"), done.sentence
     assert not (box.units / name).exists() and "one" in box.running()
+
+
+def test_whoever_waits_for_an_undoing_waits_longer_than_it_may_take(tmp_path: Path) -> None:
+    """Cut off, it would leave a host half undone, and nobody to go on with it."""
+    box = Sandbox(tmp_path)
+    source = (ROOT / "payload" / "host" / "transact-confirm").read_text()
+    (longest,) = map(int, re.findall(r"^back_seconds=(\d+)$", source, re.MULTILINE))
+    undo, texts = box.units / "portcullis-undo-x.service", []
+    change = box.change(box.file("main.conf", "one\n"), confirm_seconds=1)
+    box.run(change, "R1", waits=lambda: texts.append(undo.read_text()))
+    assert f"\nTimeoutStartSec={UNDO_SECONDS}\n" in texts[0] and longest + 300 == UNDO_SECONDS
+    command = next(switch("x", "R1", "/var/backups/x", 60))
+    assert f" -p TimeoutStopSec={UNDO_SECONDS} " in str(command)

@@ -73,7 +73,10 @@ def check(here: Here) -> list[str]:
     is younger than it asks for."""
     if not is_on(here):
         return []
-    return [f"{PROGRAM} test || exit 1", f"{PROGRAM} check >/dev/null 2>&1 || touch {PLAN}"]
+    return [
+        f"{PROGRAM} test || exit 1",
+        f"{{ {PROGRAM} check && {PROGRAM} left; }} >/dev/null 2>&1 || touch {PLAN}",
+    ]
 
 
 def probes(here: Here) -> list[Probe]:
@@ -81,7 +84,15 @@ def probes(here: Here) -> list[Probe]:
     if not is_on(here):
         return []
     areas = dict.fromkeys(control.area for control in registry.asked_for(here.settings(HardeningSettings)))
-    return [Probe(area, f"{PROGRAM} check {area}") for area in areas]
+    return [*(Probe(area, f"{PROGRAM} check {area}") for area in areas), *left(here)]
+
+
+def left(here: Here) -> list[Probe]:
+    """What could not be undone, such as a package that something else needs by now; said until it is, or is forgotten.
+
+    It is tried again when something else is to be done. By itself it would make every run one that changes something.
+    """
+    return [Probe("has undone what is no longer asked for", f"{PROGRAM} left")] if is_on(here) else []
 
 
 HARDENING = Component(
@@ -98,6 +109,7 @@ HARDENING = Component(
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
     refusals=lambda here: refusals(want(here)) if is_on(here) else [],
     probes=probes,
+    remarks=left,
     # A connection that hangs takes 10 s, and sshd may have many to end.
     confirm_seconds=60,
     # By the files alone sshd would go on with what it has read, and all that is no file of ours would stay.

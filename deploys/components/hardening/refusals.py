@@ -5,15 +5,10 @@ from __future__ import annotations
 from deploys.components.hardening.controls import Want
 from deploys.components.hardening.registry import asked_for
 from deploys.lib.component import Probe
+from deploys.lib.way_in import came
 
-# The user whom sshd let in, as the process of its that this question descends from says; empty when we came otherwise.
-# Under sudo too: what it starts is its child.
-CAME_AS = (
-    "user=''; pid=$$; while [ \"${pid:-0}\" -gt 1 ]; do case $(cat /proc/$pid/comm 2>/dev/null) in "
-    'sshd*) who=$(ps -o user:32= -p $pid | tr -d " "); '
-    # Of sshd's processes the nearest one is the user's own.
-    '[ -n "$user" ] || user=$who ;; esac; pid=$(ps -o ppid= -p $pid | tr -d " "); done'
-)
+# Sets $user and $connection.
+CAME = came()
 HAS_KEY = (
     'home=$(getent passwd "$user" | cut -d : -f 6); sshd -T 2>/dev/null | '
     'awk \'$1 == "authorizedkeyscommand" && $2 != "none" {found = 1} '
@@ -22,6 +17,15 @@ HAS_KEY = (
     'name=$(printf %s "$name" | sed "s|%h|$home|g; s|%u|$user|g"); case $name in /*) ;; *) name=$home/$name ;; esac; '
     'grep -q -E "(ssh|ecdsa|sk)-" "$name" 2>/dev/null && { has=yes; break; }; done'
 )
+# sshd reads its files anew with ours, and with them what somebody has written there and not used yet; undoing ours
+# would not take that back. A socket of systemd's listens where its own unit says.
+PORT_STAYS = (
+    f'{CAME}; port=${{connection##* }}; [ -n "$port" ] && ! systemctl is-active --quiet ssh.socket || exit 0; '
+    "ports=$(sshd -T 2>/dev/null | sed -n 's/^listenaddress .*://p' | sort -u | paste -s -d ' '); "
+    'case " ${ports:-$port} " in *" $port "*) ;; *) echo "hardening_level: this run has come in at port $port, and '
+    "from its next reload on sshd listens at $ports: nobody could come back; put its files right, or reload it and "
+    'come in there"; exit 1 ;; esac'
+)
 
 
 def refusals(want: Want) -> list[Probe]:
@@ -29,11 +33,13 @@ def refusals(want: Want) -> list[Probe]:
     waived = {waiver.control for waiver in want.s.waivers}
     held = {control.id for control in asked_for(want.s)} - waived
     found = []
+    if any(control.area == "ssh" and control.id in held for control in asked_for(want.s)):
+        found.append(Probe("the port that this run came in at stays open", PORT_STAYS))
     if "ssh-passwords" in held:
         found.append(
             Probe(
                 "whoever deploys has a key",
-                f'{CAME_AS}; [ -n "$user" ] || exit 0; has=; {HAS_KEY} && has=${{has:-yes}}; [ -n "$has" ] || {{ '
+                f'{CAME}; [ -n "$user" ] || exit 0; has=; {HAS_KEY} && has=${{has:-yes}}; [ -n "$has" ] || {{ '
                 'echo "hardening_level: $user has come without a key, and passwords would be refused from now on; put '
                 'a key into its authorized_keys, or give ssh-passwords a waiver"; exit 1; }',
             )
@@ -42,7 +48,7 @@ def refusals(want: Want) -> list[Probe]:
         found.append(
             Probe(
                 "whoever deploys is not root",
-                f'{CAME_AS}; [ "$user" != root ] || {{ echo "hardening_ssh_root: is no, and this run has come as root; '
+                f'{CAME}; [ "$user" != root ] || {{ echo "hardening_ssh_root: is no, and this run has come as root; '
                 'come as another user with sudo first"; exit 1; }',
             )
         )
@@ -52,7 +58,7 @@ def refusals(want: Want) -> list[Probe]:
             found.append(
                 Probe(
                     "whoever deploys is among the users",
-                    f'{CAME_AS}; [ -n "$user" ] || exit 0; case " {users} " in *" $user "*) ;; *) echo '
+                    f'{CAME}; [ -n "$user" ] || exit 0; case " {users} " in *" $user "*) ;; *) echo '
                     f'"hardening_ssh_users: $user, as whom this run has come, is none of {users}"; exit 1 ;; esac',
                 )
             )
@@ -60,7 +66,7 @@ def refusals(want: Want) -> list[Probe]:
             found.append(
                 Probe(
                     "whoever deploys is in one of the groups",
-                    f'{CAME_AS}; [ -n "$user" ] || exit 0; for group in $(id -nG "$user"); do case " {groups} " in '
+                    f'{CAME}; [ -n "$user" ] || exit 0; for group in $(id -nG "$user"); do case " {groups} " in '
                     '*" $group "*) exit 0 ;; esac; done; echo "hardening_ssh_groups: $user, as whom this run has come, '
                     f'is in none of {groups}"; exit 1',
                 )
@@ -69,7 +75,7 @@ def refusals(want: Want) -> list[Probe]:
         found.append(
             Probe(
                 "whoever deploys can exchange such keys",
-                f'{CAME_AS}; [ -z "$user" ] || {{ echo "hardening_ssh_key_exchange: is post-quantum, and the SSH '
+                f'{CAME}; [ -z "$user" ] || {{ echo "hardening_ssh_key_exchange: is post-quantum, and the SSH '
                 "that pyinfra has knows no such key exchange: the next run could not come back; use compatible, or run "
                 'on the host itself (@local)"; exit 1; }',
             )

@@ -41,6 +41,7 @@ from deploys.components.litellm.settings import (
     default_workers,
 )
 from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Link, Listener, Probe, Provision
+from deploys.lib.network import routable
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
@@ -83,7 +84,9 @@ def config_files(here: Here) -> list[ConfigFile]:
         unit(s, "litellm-recycle.timer", effect="none"),
         ConfigFile(bootstrap.BOOTSTRAP, (PAYLOAD / "bootstrap.py").read_text(), mode="0755", effect="none"),
         *metrics.files(s),
-        *probing.files(s, base_url(here), SELFTEST, modes(here), s.cache_mode != "off", environment(here)),
+        *probing.files(
+            s, base_url(here), SELFTEST, modes(here), s.cache_mode != "off", environment(here), routable(here)
+        ),
     ]
 
 

@@ -25,6 +25,7 @@ from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
 from deploys.components.postgres_install import as_postgres, copies, copy_name, quoted
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here, Member, Probe
+from deploys.lib.network import routable
 from deploys.lib.programs import TOOLS, program_folder
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
@@ -186,6 +187,22 @@ def dump(here: Here, gateway: Member, run: str) -> None:
     )
 
 
+def rehearsal(here: Here) -> str:
+    """The unit in which a rehearsal runs.
+
+    Where the installation is an image, its Python runs in a container, with the environment of whoever starts it.
+    """
+    return render(
+        f"litellm/{UNIT}.j2",
+        here.settings(LitellmSettings),
+        environment=REHEARSAL,
+        folder=version_folder(here),
+        program=program(),
+        contained=contained(here),
+        addresses=routable(here),
+    )
+
+
 def rehearse(here: Here) -> None:
     s: LitellmSettings = here.settings(LitellmSettings)
     folder = version_folder(here)
@@ -193,10 +210,6 @@ def rehearse(here: Here) -> None:
         name: value for name, value in environment(here).items() if isinstance(value, str) or name == "DATABASE_URL"
     }
     secret = render("litellm/env.j2", s, environment=mine)
-    # Where the installation is an image, its Python runs in a container, with the environment of whoever starts it.
-    unit = render(
-        f"litellm/{UNIT}.j2", s, environment=REHEARSAL, folder=folder, program=program(), contained=contained(here)
-    )
     operations.unless(
         name="litellm | What a rehearsal connects with",
         test=asked("rehearsed", folder, "/etc/litellm/.env"),
@@ -216,7 +229,7 @@ def rehearse(here: Here) -> None:
             f"grep '^portcullis: ' | cut -c 13- | tail -n 1; : >{REHEARSAL}; exit 1; }}\n"
             f"rm -f {REHEARSAL} /run/systemd/system/{UNIT}; systemctl daemon-reload"
         ),
-        stdin=unit,
+        stdin=rehearsal(here),
         unless=f"[ ! -e {REHEARSAL} ]",
         # The first gateway does it for all.
         _serial=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from deploys.components.litellm.observability import ObservabilitySettings
 from deploys.lib.component import MONITORS, ConfigFile, Listener, Probe
 from deploys.lib.probes import listens_only, local_url
@@ -20,6 +22,11 @@ def files(s: ObservabilitySettings) -> list[ConfigFile]:
     24 MB, holds up the start of the gateway by its own 4 s, and nobody starts it again when it has died.
     """
     return [ConfigFile(PROGRAM, (ROOT / "payload" / "litellm" / "metrics.py").read_text(), mode="0755")]
+
+
+def askers(s: ObservabilitySettings) -> list[str]:
+    """Who may ask where they are served on this host alone; nobody in particular elsewhere."""
+    return ["localhost"] if ipaddress.ip_address(s.metrics_listen).is_loopback else []
 
 
 def units(s: ObservabilitySettings, wanted: bool) -> list[str]:

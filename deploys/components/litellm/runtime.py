@@ -19,6 +19,7 @@ from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import ConfigFile, Effect, Here
 from deploys.lib.containers import HARD_FACTOR, Container, compose_file, http_health, name_of
+from deploys.lib.network import routable
 from deploys.lib.programs import TOOLS
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, run, task_file, unit_file
@@ -165,19 +166,13 @@ def service_files(here: Here) -> list[ConfigFile]:
         return found
 
     share = here.member.plan.shares["litellm"]
+    folder, reach = version_folder(here), routable(here)
+    serving = {"words": serve(here), "memory_mb": share, "hard_mb": int(share * HARD_FACTOR), "stop": stop_seconds(s)}
     return [
-        unit(
-            s,
-            UNIT,
-            words=serve(here),
-            stopping=stopping(here),
-            memory_mb=share,
-            hard_mb=int(share * HARD_FACTOR),
-            stop=stop_seconds(s),
-        ),
-        unit(s, CHECK_UNIT, effect="none", folder=version_folder(here)),
-        unit(s, MIGRATE_UNIT, effect="none", folder=version_folder(here)),
-        unit(s, metrics.UNIT, program=metrics.PROGRAM, samples=metrics.SAMPLES),
+        unit(s, UNIT, "restart", addresses=reach, stopping=stopping(here), **serving),
+        unit(s, CHECK_UNIT, "none", addresses=reach, folder=folder),
+        unit(s, MIGRATE_UNIT, "none", addresses=reach, folder=folder),
+        unit(s, metrics.UNIT, addresses=metrics.askers(s) or reach, program=metrics.PROGRAM, samples=metrics.SAMPLES),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -15,7 +15,7 @@ from deploys.lib.settings import Settings, nearest
 
 PROGRAM = f"{TOOLS}/litellm-probe.py"
 CONFIG = "/etc/litellm/probe.json"
-ENVIRONMENT = "/etc/litellm/probe.env"
+SECRETS = "/etc/litellm/probe.secret.json"
 # What of the gateway's environment the program needs: the key it asks with, and where it tells people.
 NEEDED = ("LITELLM_MASTER_KEY", "SLACK_WEBHOOK_URL", "ALERTING_WEBHOOK_URL")
 # What is asked: the longest number of questions one after another that it has beside those about named models.
@@ -84,17 +84,19 @@ def files(
     modes: Mapping[str, str],
     cache: bool,
     environment: Mapping[str, str | SecretStr],
+    addresses: Sequence[str],
 ) -> list[ConfigFile]:
     """The program, what it is told, and its units. None of them concerns the gateway's own process.
 
     ``url`` is where the gateway answers on its host, ``modes`` has the mode of every model by name, ``cache`` says
-    whether a request can ask for a cached answer, and ``environment`` has the gateway's variables.
+    whether a request can ask for a cached answer, ``environment`` has the gateway's variables, and ``addresses`` are
+    those that the program may have to do with.
     """
     told = json.dumps(config(s, url, selftest, modes, cache), indent=2) + "\n"
     needed = {name: environment[name] for name in NEEDED if name in environment}
-    secrets = render("litellm/env.j2", s, environment=needed)
+    secrets = render("litellm/probe.secret.json.j2", s, environment=needed)
     made = [
-        ConfigFile(ENVIRONMENT, secrets, mode="0600", effect="none", secret=True),
+        ConfigFile(SECRETS, secrets, mode="0600", effect="none", secret=True),
         ConfigFile(PROGRAM, (ROOT / "payload" / "litellm" / "probe.py").read_text(), mode="0755", effect="none"),
         ConfigFile(CONFIG, told, effect="none"),
     ]
@@ -105,7 +107,8 @@ def files(
             "about": about,
             "program": PROGRAM,
             "config": CONFIG,
-            "environment": ENVIRONMENT,
+            "secrets": SECRETS,
+            "addresses": addresses,
             # And what alerts may take that cannot be sent.
             "seconds": asked * s.probe_timeout_seconds + 60,
         }

@@ -98,6 +98,13 @@ def test_rules_that_somebody_has_changed_are_noticed_and_loaded_again(site: Depl
         assert ruleset(cache) == wanted, change
 
 
+def test_debians_own_unit_takes_nothing_away_whatever_it_does(cache: Server) -> None:
+    wanted = ruleset(cache)
+    for word in ("start", "reload", "restart", "stop"):
+        inside(cache, f"systemctl {word} nftables")
+        assert ruleset(cache) == wanted, word
+
+
 def test_a_run_from_elsewhere_than_it_allows_is_refused(site: Site, cache: Server) -> None:
     before = state(cache), ruleset(cache)
     refused = run(site.name, SITE, **closed(firewall_operator_networks=["198.51.100.0/24"]))

@@ -76,7 +76,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     return [
         ConfigFile("/etc/redis/redis.conf", conf, mode="0640", group="redis"),
         ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
-        *redis_tls.files(s),
+        *redis_tls.files(s, here.member),
         ConfigFile(HEALTH_SECRET, render("redis/health.secret.j2", s), mode="0600", effect="none", secret=True),
         *service_files(here, round(maxmemory_mb(here) * FORK_FACTOR), bind(here)[0]),
         ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from pyinfra.operations import files
 
 from deploys import operations
-from deploys.components import postgres_guard
-from deploys.components.litellm.config import environment
+from deploys.components import postgres_guard, postgres_tls
+from deploys.components.litellm.config import environment, postgres_settings
 from deploys.components.litellm.install import version_folder
 from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
 from deploys.components.postgres_install import as_postgres, copies, copy_name, quoted
@@ -41,9 +41,12 @@ def program() -> str:
     return f"{program_folder('litellm', PROGRAMS)}/database.py"
 
 
-def asked(word: str, folder: str, file: str) -> str:
-    """A shell command that asks the database named in ``file``, as the installation in ``folder`` sees it."""
-    return f"{folder}/venv/bin/python {program()} {word} {file}"
+def asked(word: str, folder: str, file: str, authority: str = "") -> str:
+    """A shell command that asks the database named in ``file``, as the installation in ``folder`` sees it.
+
+    ``authority`` is where the one above its certificate lies, when that is not yet where ``file`` says.
+    """
+    return f"{folder}/venv/bin/python {program()} {word} {file} {authority}".rstrip()
 
 
 def reversible(folder: str, current: str, file: str) -> str:
@@ -194,13 +197,23 @@ def rehearse(here: Here) -> None:
     }
     secret = render("litellm/env.j2", s, environment=mine)
     # Where the installation is an image, its Python runs in a container, with the environment of whoever starts it.
+    d, (home, *_) = postgres_settings(here), here.of("postgres")
+    above = postgres_tls.authority(d, home, postgres_tls.REHEARSAL_AUTHORITY) if d.secured else None
     unit = render(
-        f"litellm/{UNIT}.j2", s, environment=REHEARSAL, folder=folder, program=program(), contained=contained(here)
+        f"litellm/{UNIT}.j2",
+        s,
+        environment=REHEARSAL,
+        folder=folder,
+        program=program(),
+        contained=contained(here),
+        authority=above.path if above else "",
     )
+    put = f"printf %s {quote(above.text)} >{above.path}; " if above else ""
+    gone = f" {above.path}" if above else ""
     operations.unless(
         name="litellm | What a rehearsal connects with",
         test=asked("rehearsed", folder, "/etc/litellm/.env"),
-        command=f"umask 077; cat >{REHEARSAL}.part && mv -f {REHEARSAL}.part {REHEARSAL}",
+        command=f"{put}umask 077; cat >{REHEARSAL}.part && mv -f {REHEARSAL}.part {REHEARSAL}",
         secret_stdin=SecretStr(secret),
     )
     journal = f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {UNIT})"'
@@ -214,7 +227,7 @@ def rehearse(here: Here) -> None:
             "echo 'rehearsing the migration on a copy of the database, if there is one'\n"
             f"systemctl start {UNIT} 2>/dev/null || {{ journalctl -q -o cat --no-pager {journal} | "
             f"grep '^portcullis: ' | cut -c 13- | tail -n 1; : >{REHEARSAL}; exit 1; }}\n"
-            f"rm -f {REHEARSAL} /run/systemd/system/{UNIT}; systemctl daemon-reload"
+            f"rm -f {REHEARSAL}{gone} /run/systemd/system/{UNIT}; systemctl daemon-reload"
         ),
         stdin=unit,
         unless=f"[ ! -e {REHEARSAL} ]",

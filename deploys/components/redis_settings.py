@@ -22,6 +22,12 @@ class RedisSettings(TlsSettings):
         "env:REDIS_HEALTH_PASSWORD",
         "Password of the ACL user `health`, which may only ask whether Redis lives, as a reference.",
     )
+    commands: Literal["safe", "used"] = Field(
+        "safe",
+        description="What the ACL user `litellm` may do. `safe`: all that Redis counts neither as administration nor "
+        "as dangerous. `used`: the commands that LiteLLM's features need, and no other; what a script of your own or "
+        "another release would need beside them is refused, and `verify` says so.",
+    )
     tls: Mode = Field(
         "off",
         description="Encrypt what gateways and Redis say to each other; Redis then answers nobody without TLS. "

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
 SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "switch")]
 # Asked for by name: minutes of waiting until hosts put back what shut everybody out, or until images are built again.
-BY_NAME = [f"{HOSTS}/test_{name}.py" for name in ("firewall", "hardening", "first_switch", "shipping")]
+BY_NAME = [f"{HOSTS}/test_{name}.py" for name in ("firewall", "hardening", "first_switch", "shipping", "inside")]
 ROWS = {
     "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in [*SECOND, *BY_NAME])],
     "second": SECOND,

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from deploys.components import transport
 from deploys.components.postgres_install import as_postgres, cluster
 from deploys.components.postgres_settings import PostgresSettings
+from deploys.lib import tls
 from deploys.lib.component import ConfigFile, Effect, Here, Member, Probe
 from deploys.lib.render import render
 
@@ -67,6 +68,17 @@ def options(s: PostgresSettings) -> str:
     here would end psycopg, which LiteLLM's index build, our rehearsal and our questions use.
     """
     return "?" + urlencode({"sslmode": "verify-full", "sslrootcert": GATEWAY_AUTHORITY}, safe="/") if s.secured else ""
+
+
+def pinned(s: PostgresSettings) -> str:
+    """What a gateway has to start anew for: the certificate, where what it trusts are several authorities.
+
+    Prisma takes one, and LiteLLM picks the one that is above the certificate when it starts (pin_bundle_root).
+    """
+    if s.tls != "given" or not s.tls_certificate or not s.tls_ca:
+        return ""
+    several = tls.text_of(s.tls_ca).count("-----BEGIN CERTIFICATE-----") > 1
+    return tls.text_of(s.tls_certificate) if several else ""
 
 
 def problems(here: Here) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Here, Path]]:
+def server() -> Iterator[tuple[Here, Path]]:
     """A real PostgreSQL with the certificate of a site that exchanges its secret; its authorities lie beside it."""
-    folder = tmp_path_factory.mktemp("postgres")
+    # Not below pytest's own folder, which it closes to others whenever it starts.
+    folder = Path(tempfile.mkdtemp(prefix="portcullis-postgres-"))
+    folder.chmod(0o755)
     data = {"postgres_port": free_port(), "postgres_tls": "site"}
     here = site.single(postgres_tls_secret_before="env:SITE_TLS_SECRET_BEFORE", **data)
     for name, secret in (("new", "SITE_TLS_SECRET"), ("old", "SITE_TLS_SECRET_BEFORE"), ("other", "REDIS_PASSWORD")):
@@ -40,8 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Here, Pat
     # Nobody starts it as root.
     owner = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     become = ["runuser", "-u", owner, "--"] if os.geteuid() == 0 else []
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)
 
     def call(*words: object, **more: Any) -> None:
         subprocess.run([*become, *map(str, words)], check=True, capture_output=True, **more)
@@ -69,6 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Here, Pat
         yield here, folder
     finally:
         call(PROGRAMS / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 def said(server: tuple[Here, Path], authority: str = "new", address: str = "", more: str = "") -> str:

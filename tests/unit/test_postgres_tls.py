@@ -96,6 +96,24 @@ def test_a_certificate_that_does_not_match_is_refused_first(tmp_path: Path) -> N
         site.split(**data)
 
 
+def test_with_two_authorities_of_somebodys_own_another_certificate_restarts_the_gateway(tmp_path: Path) -> None:
+    """LiteLLM picks one of the two for Prisma when it starts."""
+    old, new = certificates.authority("old"), certificates.authority("new")
+    data, seen = given(tmp_path, ["127.0.0.1"]), []
+    for authorities, above in (
+        (old.text, old),
+        (old.text, old),
+        (old.text + new.text, old),
+        (old.text + new.text, new),
+    ):
+        certificate, key = above.sign(["127.0.0.1"])
+        for name, text in (("redis.crt", certificate), ("redis.key", key), ("ca.crt", authorities)):
+            (tmp_path / name).write_text(text)
+        seen.append(litellm_config.restart_for(site.single(**data)))
+    assert seen[0] == seen[1] == litellm_config.restart_for(site.single()), "with one there is nothing to pick"
+    assert len(set(seen)) == 3
+
+
 def test_a_gateway_does_not_come_to_it_while_its_database_does_not(tmp_path: Path) -> None:
     here = site.single(postgres_tls="site")
     command = next(line for line in LITELLM.check(here) if "s_client" in line)

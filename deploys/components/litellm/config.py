@@ -192,7 +192,8 @@ def restart_for(here: Here) -> str:
     s: LitellmSettings = here.settings(LitellmSettings)
     trusted = "".join(file.text for file in authorities(here))
     pool = f"{s.database_connection_pool_limit} {s.database_connection_timeout}"
-    return hashlib.sha256(f"{pool}\0{trusted}".encode()).hexdigest()[:16]
+    served = postgres_tls.pinned(postgres_settings(here))
+    return hashlib.sha256(f"{pool}\0{trusted}{served}".encode()).hexdigest()[:16]
 
 
 def environment(here: Here) -> dict[str, str | SecretStr]:
@@ -233,7 +234,8 @@ def environment(here: Here) -> dict[str, str | SecretStr]:
         "PRISMA_HIDE_UPDATE_MESSAGE": "1",
         "CHECKPOINT_DISABLE": "1",
         # LiteLLM puts the pool into the database's URL once, when it starts: a reload would go on with the old one.
-        # This variable is nobody's; with another pool or trusted authority it makes another file, and so a restart.
+        # This variable is nobody's; with another pool, trusted authority or certificate of the database it makes
+        # another file, and so a restart.
         "PORTCULLIS_RESTART_FOR": restart_for(here),
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         "REQUESTS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",

@@ -208,7 +208,7 @@ def rehearse(here: Here) -> None:
         contained=contained(here),
         authority=above.path if above else "",
     )
-    put = f"printf %s {quote(above.text)} >{above.path}; " if above else ""
+    put = f"umask 022; printf %s {quote(above.text)} >{above.path}; " if above else ""
     gone = f" {above.path}" if above else ""
     operations.unless(
         name="litellm | What a rehearsal connects with",

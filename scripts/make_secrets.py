@@ -20,6 +20,7 @@ MAKE: dict[str, Callable[[], str]] = {
     "BACKUPS_PASSPHRASE": lambda: secrets.token_urlsafe(32),
     "BACKUPS_CONFIGURATION_PASSPHRASE": lambda: secrets.token_urlsafe(32),
     "BACKUPS_TLS_SECRET": lambda: secrets.token_urlsafe(32),
+    "SITE_TLS_SECRET": lambda: secrets.token_urlsafe(32),
 }
 HEAD = """# Secrets of {name}, made by `make secrets`.
 # Keep a copy where you keep passwords, above all of LITELLM_SALT_KEY: LiteLLM encrypts stored credentials

@@ -103,6 +103,8 @@ def postgres(url: str) -> list[int | None]:
     if not answer and url:
         parts = urllib.parse.urlsplit(url)
         secret = {"PGPASSWORD": urllib.parse.unquote(parts.password or ""), "PGCONNECT_TIMEOUT": "5"}
+        told = {name: text for name, text in urllib.parse.parse_qsl(parts.query) if name in ("sslmode", "sslrootcert")}
+        secret.update({f"PG{name.upper()}": text for name, text in told.items()})
         where = ["-h", parts.hostname or "", "-p", str(parts.port or 5432), "-U", parts.username or ""]
         name = parts.path.lstrip("/") or "postgres"
         answer = run("psql", "-XAtc", query, *where, "-d", name, env={**os.environ, **secret})

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from deploys import operations
-from deploys.components import engine_images, health_runtime
+from deploys.components import engine_images, health_runtime, postgres_tls, redis_tls
 from deploys.components.health_image import image
 from deploys.components.health_settings import (
     CODE,
@@ -29,7 +29,6 @@ from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
-from deploys.components.redis_tls import HEALTH_AUTHORITY, authority
 from deploys.lib import pyenv
 from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import MONITORS, Component, ConfigFile, Here, Link, Listener, Probe
@@ -84,12 +83,18 @@ def config(here: Here) -> dict[str, Any]:
         "_comment": "Managed by Portcullis; edits are overwritten by the next run.",
         "listen": {"host": s.listen, "port": s.port},
         "gateway": {"url": gateway_url(here), "unit": "litellm.service"},
-        "database": {"host": here.reach(database), "port": d.port, "name": d.database, "user": "health"},
+        "database": {
+            "host": here.reach(database),
+            "port": d.port,
+            "name": d.database,
+            "user": "health",
+            **({"tls": True, "ca_file": postgres_tls.HEALTH_AUTHORITY} if d.secured else {}),
+        },
         "redis": {
             "host": here.reach(redis),
             "port": r.port,
             "username": "health",
-            **({"tls": True, "ca_file": HEALTH_AUTHORITY} if r.tls else {}),
+            **({"tls": True, "ca_file": redis_tls.HEALTH_AUTHORITY} if r.secured else {}),
         },
         "redis_required": s.redis_required,
         "models": models(here),
@@ -103,8 +108,8 @@ def config(here: Here) -> dict[str, Any]:
 
 
 def config_files(here: Here) -> list[ConfigFile]:
-    d = here.of("postgres")[0].settings["postgres"]
-    r = here.of("redis")[0].settings["redis"]
+    database, redis = here.of("postgres")[0], here.of("redis")[0]
+    d, r = database.settings["postgres"], redis.settings["redis"]
     assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
     code = [
         ConfigFile(f"{CODE}/portcullis_health/{path.name}", path.read_text())
@@ -112,7 +117,8 @@ def config_files(here: Here) -> list[ConfigFile]:
     ]
     return [
         *code,
-        *([authority(r, HEALTH_AUTHORITY)] if r.tls else []),
+        *([postgres_tls.authority(d, database, postgres_tls.HEALTH_AUTHORITY)] if d.secured else []),
+        *([redis_tls.authority(r, redis, redis_tls.HEALTH_AUTHORITY)] if r.secured else []),
         ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
         *secrets(here, d.health_password, r.health_password),
         *health_runtime.service_files(here, answer_url(here)),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from deploys.components import postgres_guard, postgres_install, postgres_restore, postgres_runtime, postgres_salt
+from deploys.components import (
+    postgres_guard,
+    postgres_install,
+    postgres_restore,
+    postgres_runtime,
+    postgres_salt,
+    postgres_tls,
+)
 from deploys.components.backups_site import backups
 from deploys.components.litellm.settings import LitellmSettings, workers_on
 from deploys.components.postgres_extra import extra_problems
@@ -52,7 +59,7 @@ def max_connections(here: Here) -> int:
 
 
 def problems(here: Here) -> list[str]:
-    found = extra_problems(here.settings(PostgresSettings))
+    found = [*extra_problems(here.settings(PostgresSettings)), *postgres_tls.problems(here)]
     try:
         check_connections(pools(here), reserves(here), max_connections(here))
     except SizingError as error:
@@ -85,11 +92,21 @@ def config_files(here: Here) -> list[ConfigFile]:
     tuned = tuning(here.member.plan.shares["postgres"], here.member.machine.vcpus, max_connections(here))
     plan = backups(here)
     archive = plan.s if plan else None
-    conf = render("postgres/portcullis.conf.j2", s, listen=listen(here), tuned=tuned, archive=archive)
+    certificate, key, _ = postgres_tls.paths(here)
+    conf = render(
+        "postgres/portcullis.conf.j2",
+        s,
+        listen=listen(here),
+        tuned=tuned,
+        archive=archive,
+        certificate=certificate,
+        key=key,
+    )
     hba = render("postgres/pg_hba.conf.j2", s, gateways=gateways(here), copy=copy_name(s.database))
     return [
         ConfigFile(f"{folder}/conf.d/portcullis.conf", conf, user="postgres", group="postgres"),
         ConfigFile(f"{folder}/pg_hba.conf", hba, mode="0640", user="postgres", group="postgres", effect="reload"),
+        *postgres_tls.files(here),
         *postgres_runtime.service_files(here),
     ]
 
@@ -144,6 +161,7 @@ def probes(here: Here) -> list[Probe]:
             "waits for no restart",
             f"{as_postgres(here, 'SELECT count(*) FROM pg_settings WHERE pending_restart')} | grep -x 0",
         ),
+        *postgres_tls.probes(here, listen(here)),
         listens_only(s.port, listen(here)),
     ]
 

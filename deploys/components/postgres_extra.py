@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components import postgres_tls
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.extra_config import overriding
 
@@ -62,4 +63,5 @@ TASTE = {
 
 def extra_problems(s: PostgresSettings) -> list[str]:
     """Why lines of ``postgres_extra_config`` are refused."""
-    return overriding("postgres_extra_config", s.extra_config, KEPT, " \t=")
+    kept = {**KEPT, **postgres_tls.KEPT} if s.secured else KEPT
+    return overriding("postgres_extra_config", s.extra_config, kept, " \t=")

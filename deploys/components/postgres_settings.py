@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from deploys.components.transport import Mode, TlsSettings
 from deploys.lib.checks import long_enough
 from deploys.lib.component import Account
 from deploys.lib.patterns import URL, worded
-from deploys.lib.settings import Port, Secret, Settings, secret
+from deploys.lib.settings import Port, Secret, secret
 
 # As a role's or database's name each of these would mean something else: the superuser, who would lose its rights;
 # the role of the health app; keywords of pg_hba.conf, where `all` lets everyone in; and roles PostgreSQL has already.
@@ -27,7 +28,7 @@ NAME = worded(
 )
 
 
-class PostgresSettings(Settings):
+class PostgresSettings(TlsSettings):
     version: int | None = Field(
         None, ge=14, le=18, description="Major version from the PostgreSQL project's repository. Default: Debian's own."
     )
@@ -42,6 +43,13 @@ class PostgresSettings(Settings):
     password: Secret = secret("env:POSTGRES_PASSWORD", "Password of that role, as a reference.")
     health_password: Secret = secret(
         "env:POSTGRES_HEALTH_PASSWORD", "Password of the role `health`, which may only connect, as a reference."
+    )
+    tls: Mode = Field(
+        "off",
+        description="Encrypt what gateways and PostgreSQL say to each other, over loopback too; PostgreSQL then lets "
+        "nobody in without TLS, and gateways look at its certificate. `given`: with a certificate of yours; `site`: "
+        "with one that is made from `postgres_tls_secret`. In the run that switches it on or off the health app says "
+        "`not ready` from PostgreSQL's turn until its own.",
     )
     memory_mb: int | None = Field(
         None, ge=256, description="Memory to tune for in MiB. Default: this component's share of the host."

@@ -7,7 +7,7 @@ import hashlib
 from pydantic import SecretStr
 
 from deploys import operations
-from deploys.components import engine_images, redis_tls
+from deploys.components import engine_images, redis_commands, redis_tls
 from deploys.components.redis_extra import extra_problems
 from deploys.components.redis_foreign import refusal
 from deploys.components.redis_image import image
@@ -72,11 +72,18 @@ def config_files(here: Here) -> list[ConfigFile]:
     conf = render("redis/redis.conf.j2", s, bind=bind(here), maxmemory_mb=maxmemory_mb(here), tls=redis_tls)
     # Redis 7.0 of Debian 12 does not know CLIENT SETINFO, and refuses a user that may use what it does not know.
     named = here.member.release != "12"
-    acl = render("redis/users.acl.j2", s, litellm=hashed(s.password), health=hashed(s.health_password), setinfo=named)
+    acl = render(
+        "redis/users.acl.j2",
+        s,
+        litellm=hashed(s.password),
+        rights=redis_commands.rights(s, setinfo=named),
+        health=hashed(s.health_password),
+        setinfo=named,
+    )
     return [
         ConfigFile("/etc/redis/redis.conf", conf, mode="0640", group="redis"),
         ConfigFile("/etc/redis/users.acl", acl, mode="0640", group="redis", secret=True),
-        *redis_tls.files(s),
+        *redis_tls.files(s, here.member),
         ConfigFile(HEALTH_SECRET, render("redis/health.secret.j2", s), mode="0600", effect="none", secret=True),
         *service_files(here, round(maxmemory_mb(here) * FORK_FACTOR), bind(here)[0]),
         ConfigFile("/etc/sysctl.d/60-portcullis-redis.conf", render("redis/sysctl.conf.j2", s), effect="none"),
@@ -167,6 +174,7 @@ def probes(here: Here) -> list[Probe]:
     return [
         Probe("answers the health user", f"{asking(here)} ping | grep -x PONG"),
         Probe("refuses a client without a password", f"{cli(here, redis_tls.options(s))} get x 2>&1 | grep NOAUTH"),
+        *redis_commands.refused(s, asking(here)),
         *redis_tls.probes(s, cli(here)),
         listens_only(s.port, bind(here)),
         Probe("has room for its counters", memory(here)),

@@ -15,7 +15,7 @@ UNIT = "redis-server.service"
 
 def container(here: Here, memory_mb: int, address: str) -> Container:
     s: RedisSettings = here.settings(RedisSettings)
-    ask = f"redis-cli -h {address} -p {s.port} {'--tls --insecure ' if s.tls else ''}ping"
+    ask = f"redis-cli -h {address} -p {s.port} {'--tls --insecure ' if s.secured else ''}ping"
     return Container(
         service="redis",
         image=image(here).tag,

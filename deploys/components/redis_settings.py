@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from deploys.components.transport import Mode, TlsSettings
 from deploys.lib.checks import ip_addresses, long_enough
-from deploys.lib.settings import Port, Secret, Settings, secret
-from deploys.lib.tls import PrivateKey
+from deploys.lib.settings import Port, Secret, secret
 
 
-class RedisSettings(Settings):
+class RedisSettings(TlsSettings):
     port: Port = Field(6379, description="TCP port to listen on.")
     bind: list[str] | None = Field(
         None,
@@ -22,25 +22,19 @@ class RedisSettings(Settings):
         "env:REDIS_HEALTH_PASSWORD",
         "Password of the ACL user `health`, which may only ask whether Redis lives, as a reference.",
     )
-    tls: bool = Field(
-        False,
-        description="Encrypt what gateways and Redis say to each other; Redis then answers nobody without TLS. In the "
-        "run that switches it on or off the gateways are without Redis until their own turn: each worker counts "
-        "limits for itself, and the health app says `not ready`.",
+    commands: Literal["safe", "used"] = Field(
+        "safe",
+        description="What the ACL user `litellm` may do. `safe`: all that Redis counts neither as administration nor "
+        "as dangerous. `used`: the commands that LiteLLM's features need, and no other; what a script of your own or "
+        "another release would need beside them is refused, and `verify` says so.",
     )
-    tls_certificate: str | None = Field(
-        None,
-        description="PEM file on the controlling machine: the certificate for `redis_tls`, below it those of "
-        "authorities between it and the root. It must be for the IP addresses under which gateways reach Redis "
-        "(127.0.0.1 for one on the same host).",
-    )
-    tls_key: PrivateKey | None = Field(
-        None,
-        description="The certificate's private key in PEM form, not encrypted, as a reference such as `file:PATH`.",
-    )
-    tls_ca: str | None = Field(
-        None,
-        description="PEM file on the controlling machine: the authority that gateways must find above the certificate.",
+    tls: Mode = Field(
+        "off",
+        description="Encrypt what gateways and Redis say to each other; Redis then answers nobody without TLS. "
+        "`given`: with a certificate of yours; `site`: with one that is made from `redis_tls_secret`. True and False, "
+        "as older inventories have them, are `given` and `off`. In the run that switches it on or off the gateways are "
+        "without Redis until their own turn: each worker counts limits for itself, and the health app says `not "
+        "ready`.",
     )
     maxmemory_mb: int | None = Field(
         None, ge=32, description="Memory for data in MiB. Default: this component's share of the host divided by 1.6."

@@ -9,6 +9,7 @@ database.py rehearsed  ENVIRONMENT    exit 0 when this installation may migrate 
 database.py rehearse   ENVIRONMENT    do that, to the copy that is there
 
 ENVIRONMENT is a file with DATABASE_URL and LITELLM_SALT_KEY, as the gateway's own; - is this process's environment.
+After it may come the file with the authority above the database's certificate, when it is not yet where that says.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import types
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 sys.dont_write_bytecode = True  # this folder is what was put there, and nothing else
 from migrations import finished, installed  # noqa: E402
@@ -66,6 +68,11 @@ def connect(url: str) -> Any:
 
 def name_of(url: str) -> str:
     return re.sub(r"[?].*", "", url).rpartition("/")[2]
+
+
+def trusting(url: str, authority: str) -> str:
+    """The same database, known by the authority in another file."""
+    return re.sub(r"(?<=[?&]sslrootcert=)[^&]*", lambda _: quote(authority), url) if authority else url
 
 
 def copy_of(url: str) -> str:
@@ -217,11 +224,11 @@ def reason(output: str) -> str:
 
 def main() -> int:
     word, *arguments = sys.argv[1:] or [""]
-    if len(arguments) != 1 or word not in ("schema", "salt", "keep", "rehearsed", "rehearse"):
+    if len(arguments) not in (1, 2) or word not in ("schema", "salt", "keep", "rehearsed", "rehearse"):
         print(__doc__, file=sys.stderr)
         return 2
     environment = Path(arguments[0])
-    url = value(environment, "DATABASE_URL")
+    url = trusting(value(environment, "DATABASE_URL"), "".join(arguments[1:]))
     try:
         if word in ("salt", "keep"):
             {"salt": salt, "keep": keep}[word](url, value(environment, "LITELLM_SALT_KEY"))

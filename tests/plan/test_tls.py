@@ -1,4 +1,4 @@
-"""A run that brings TLS to Redis: its key is in nothing that is shown, and a wrong authority ends it at once."""
+"""A run that brings TLS to Redis and PostgreSQL: no key is in anything that is shown, a wrong authority ends it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plan.command import Ran, pyinfra
+from tests.plan.command import MARK, Ran, pyinfra
 from tests.unit import certificates
 
 SITE = "deploys/site.py"
@@ -43,4 +43,20 @@ def test_another_authority_ends_the_run_with_one_sentence_and_nothing_executed(f
         "nothing was changed: @fake/cache: redis_tls_ca: has not signed the certificate; give the root, and what is "
         "between the two below the certificate"
     )
+    assert not [line for line in done.executed if "transact" in line or "apt-get" in line]
+
+
+def test_neither_the_secret_of_a_site_nor_what_is_made_of_it_is_shown() -> None:
+    done = run({"postgres_tls": "site", "redis_tls": "site", "redis_commands": "used"})
+    assert done.code == 0, done.text[-2000:]
+    assert "transact postgres " in done.text and "transact redis " in done.text
+    assert MARK not in done.out + done.text and "PRIVATE KEY" not in done.out + done.text
+
+
+def test_without_its_secret_nothing_is_done_and_one_sentence_says_how_to_make_it() -> None:
+    words = ("--data", "postgres_tls=site")
+    done = pyinfra(SITE, "-y", "--debug", *words, SITE_TLS_SECRET=None)
+    assert done.code == 1
+    assert "postgres_tls_secret: env:SITE_TLS_SECRET is set neither in the environment nor in " in done.error
+    assert "`make secrets` creates it" in done.error
     assert not [line for line in done.executed if "transact" in line or "apt-get" in line]

@@ -33,6 +33,8 @@ SECRETS = {
     "BACKUPS_PASSPHRASE": "back # up=p@ss'wo$rd;0123",
     "BACKUPS_CONFIGURATION_PASSPHRASE": "configured $(p)assphrase'0123",
     "BACKUPS_TLS_SECRET": "between-hosts-0123456789",
+    "SITE_TLS_SECRET": "inside-the-site-0123456789",
+    "SITE_TLS_SECRET_BEFORE": "before-that-one-0123456789",
 }
 # As the registry states them; given, so that nothing is asked over a network.
 SIZES = {"llama3.2:3b": 2_019_393_189, "nomic-embed-text": 274_302_450}

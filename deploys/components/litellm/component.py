@@ -6,17 +6,18 @@ from shlex import quote
 
 from pydantic import SecretStr
 
-from deploys.components import engine_images
+from deploys.components import engine_images, postgres_tls
 from deploys.components.litellm import bootstrap, database, metrics
 from deploys.components.litellm import timers as probing
 from deploys.components.litellm.config import (
     SELFTEST,
+    authority_checks,
+    authority_files,
     config,
     config_problems,
     environment,
     modes,
-    redis_check,
-    redis_files,
+    postgres_settings,
 )
 from deploys.components.litellm.image import image
 from deploys.components.litellm.install import ROOT, install, version_folder
@@ -75,7 +76,7 @@ def config_files(here: Here) -> list[ConfigFile]:
             group="root",
             secret=True,
         ),
-        *redis_files(here),
+        *authority_files(here),
         *service_files(here),
     ]
     return [
@@ -131,6 +132,11 @@ def oneshot(unit: str, what: str) -> str:
     )
 
 
+def new_authority(here: Here) -> str:
+    """Where the file lies meanwhile that must be above the database's certificate; empty without TLS."""
+    return f'"$(new {postgres_tls.GATEWAY_AUTHORITY})"' if postgres_settings(here).secured else ""
+
+
 def guard(here: Here) -> list[str]:
     """The salt key reads what the database has stored, and the version can use it; asked before any file is written."""
     new = f'"$(new {ENVIRONMENT})"'
@@ -138,7 +144,7 @@ def guard(here: Here) -> list[str]:
     # The key in use has been tried already; with it come addresses and passwords that may be another time's.
     same = f'[ "{key.format(file=new)}" = "{key.format(file=ENVIRONMENT)}" ]'
     return [
-        f"{same} || {database.asked('salt', version_folder(here), new)} || exit 1",
+        f"{same} || {database.asked('salt', version_folder(here), new, new_authority(here))} || exit 1",
         database.reversible(version_folder(here), f"{ROOT}/current", ENVIRONMENT),
     ]
 
@@ -156,7 +162,7 @@ def check(here: Here) -> list[str]:
     return [
         f"systemd-analyze calendar {calendar} >/dev/null 2>&1 || "
         f"{{ echo litellm_recycle_calendar: {calendar} is not a time of systemd; see systemd.time; exit 1; }}",
-        *redis_check(here),
+        *authority_checks(here),
         # Before anything is started with it; the file is in place by now, and put back when this says no.
         f"{database.asked('salt', folder, ENVIRONMENT)} || exit 1",
         oneshot("litellm-check.service", "the gateway's configuration was refused"),

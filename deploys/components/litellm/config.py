@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from deploys.components import redis_tls
+from deploys.components import postgres_tls, redis_tls
 from deploys.components.base import authorities
 from deploys.components.litellm import bootstrap, effects, observability, reliability, state, timers
 from deploys.components.litellm import model_list as litellm_model_list
@@ -106,19 +106,33 @@ def redis_settings(here: Here) -> RedisSettings:
 
 def redis_authority(here: Here) -> str:
     """The file with what must be above Redis' certificate; empty where it is reached without TLS."""
-    return redis_tls.GATEWAY_AUTHORITY if redis_settings(here).tls else ""
+    return redis_tls.GATEWAY_AUTHORITY if redis_settings(here).secured else ""
 
 
-def redis_files(here: Here) -> list[ConfigFile]:
-    """That file, when there is one."""
-    path = redis_authority(here)
-    return [redis_tls.authority(redis_settings(here), path)] if path else []
+def postgres_settings(here: Here) -> PostgresSettings:
+    """The settings of the PostgreSQL that the gateways share."""
+    found = here.of("postgres")[0].settings["postgres"]
+    assert isinstance(found, PostgresSettings)
+    return found
 
 
-def redis_check(here: Here) -> list[str]:
-    """With TLS, whether Redis answers this host as the new configuration will ask it."""
-    s = redis_settings(here)
-    return [redis_tls.check(s, here.reach(here.of("redis")[0]))] if s.tls else []
+def authority_files(here: Here) -> list[ConfigFile]:
+    """What must be above the certificates of Redis and PostgreSQL, where they have one."""
+    d, r = postgres_settings(here), redis_settings(here)
+    database, redis = here.of("postgres")[0], here.of("redis")[0]
+    return [
+        *([redis_tls.authority(r, redis, redis_tls.GATEWAY_AUTHORITY)] if r.secured else []),
+        *([postgres_tls.authority(d, database, postgres_tls.GATEWAY_AUTHORITY)] if d.secured else []),
+    ]
+
+
+def authority_checks(here: Here) -> list[str]:
+    """Whether Redis and PostgreSQL, where they speak TLS, answer this host as the new configuration will ask them."""
+    d, r = postgres_settings(here), redis_settings(here)
+    return [
+        *([redis_tls.check(r, here.reach(here.of("redis")[0]))] if r.secured else []),
+        *([postgres_tls.check(d, here.reach(here.of("postgres")[0]))] if d.secured else []),
+    ]
 
 
 def config(here: Here) -> dict[str, Any]:
@@ -178,22 +192,24 @@ def restart_for(here: Here) -> str:
     s: LitellmSettings = here.settings(LitellmSettings)
     trusted = "".join(file.text for file in authorities(here))
     pool = f"{s.database_connection_pool_limit} {s.database_connection_timeout}"
-    return hashlib.sha256(f"{pool}\0{trusted}".encode()).hexdigest()[:16]
+    served = postgres_tls.pinned(postgres_settings(here))
+    return hashlib.sha256(f"{pool}\0{trusted}{served}".encode()).hexdigest()[:16]
 
 
 def environment(here: Here) -> dict[str, str | SecretStr]:
     """Variables of the environment file; the secret ones are revealed by the template that writes it."""
     s: LitellmSettings = here.settings(LitellmSettings)
     database, redis = here.of("postgres")[0], here.of("redis")[0]
-    d, r = database.settings["postgres"], redis_settings(here)
-    assert isinstance(d, PostgresSettings)
+    d, r = postgres_settings(here), redis_settings(here)
     host = here.reach(database)
     host = f"[{host}]" if ":" in host else host
     password = quote(d.password.get_secret_value(), safe="")
     return {
         "LITELLM_MASTER_KEY": s.master_key,
         "LITELLM_SALT_KEY": s.salt_key,
-        "DATABASE_URL": SecretStr(f"postgresql://{d.user}:{password}@{host}:{d.port}/{d.database}"),
+        "DATABASE_URL": SecretStr(
+            f"postgresql://{d.user}:{password}@{host}:{d.port}/{d.database}{postgres_tls.options(d)}"
+        ),
         "REDIS_HOST": here.reach(redis),
         "REDIS_PORT": str(r.port),
         "REDIS_USERNAME": "litellm",
@@ -218,7 +234,8 @@ def environment(here: Here) -> dict[str, str | SecretStr]:
         "PRISMA_HIDE_UPDATE_MESSAGE": "1",
         "CHECKPOINT_DISABLE": "1",
         # LiteLLM puts the pool into the database's URL once, when it starts: a reload would go on with the old one.
-        # This variable is nobody's; with another pool or trusted authority it makes another file, and so a restart.
+        # This variable is nobody's; with another pool, trusted authority or certificate of the database it makes
+        # another file, and so a restart.
         "PORTCULLIS_RESTART_FOR": restart_for(here),
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         "REQUESTS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",

@@ -18,13 +18,13 @@ from pydantic import SecretStr
 from pyinfra.operations import files
 
 from deploys import operations
-from deploys.components import postgres_guard
-from deploys.components.litellm.config import environment
+from deploys.components import postgres_guard, postgres_tls
+from deploys.components.litellm.config import environment, postgres_settings
 from deploys.components.litellm.install import version_folder
 from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
 from deploys.components.postgres_install import as_postgres, copies, copy_name, quoted
 from deploys.components.postgres_settings import PostgresSettings
-from deploys.lib.component import Here, Member, Probe
+from deploys.lib.component import ConfigFile, Here, Member, Probe
 from deploys.lib.network import routable
 from deploys.lib.programs import TOOLS, program_folder
 from deploys.lib.render import render
@@ -42,9 +42,12 @@ def program() -> str:
     return f"{program_folder('litellm', PROGRAMS)}/database.py"
 
 
-def asked(word: str, folder: str, file: str) -> str:
-    """A shell command that asks the database named in ``file``, as the installation in ``folder`` sees it."""
-    return f"{folder}/venv/bin/python {program()} {word} {file}"
+def asked(word: str, folder: str, file: str, authority: str = "") -> str:
+    """A shell command that asks the database named in ``file``, as the installation in ``folder`` sees it.
+
+    ``authority`` is where the one above its certificate lies, when that is not yet where ``file`` says.
+    """
+    return f"{folder}/venv/bin/python {program()} {word} {file} {authority}".rstrip()
 
 
 def reversible(folder: str, current: str, file: str) -> str:
@@ -187,11 +190,18 @@ def dump(here: Here, gateway: Member, run: str) -> None:
     )
 
 
+def rehearsal_authority(here: Here) -> ConfigFile | None:
+    """What a rehearsal has to find above the database's certificate."""
+    d, (home, *_) = postgres_settings(here), here.of("postgres")
+    return postgres_tls.authority(d, home, postgres_tls.REHEARSAL_AUTHORITY) if d.secured else None
+
+
 def rehearsal(here: Here) -> str:
     """The unit in which a rehearsal runs.
 
     Where the installation is an image, its Python runs in a container, with the environment of whoever starts it.
     """
+    above = rehearsal_authority(here)
     return render(
         f"litellm/{UNIT}.j2",
         here.settings(LitellmSettings),
@@ -200,6 +210,7 @@ def rehearsal(here: Here) -> str:
         program=program(),
         contained=contained(here),
         addresses=routable(here),
+        authority=above.path if above else "",
     )
 
 
@@ -210,10 +221,13 @@ def rehearse(here: Here) -> None:
         name: value for name, value in environment(here).items() if isinstance(value, str) or name == "DATABASE_URL"
     }
     secret = render("litellm/env.j2", s, environment=mine)
+    above = rehearsal_authority(here)
+    put = f"umask 022; printf %s {quote(above.text)} >{above.path}; " if above else ""
+    gone = f" {above.path}" if above else ""
     operations.unless(
         name="litellm | What a rehearsal connects with",
         test=asked("rehearsed", folder, "/etc/litellm/.env"),
-        command=f"umask 077; cat >{REHEARSAL}.part && mv -f {REHEARSAL}.part {REHEARSAL}",
+        command=f"{put}umask 077; cat >{REHEARSAL}.part && mv -f {REHEARSAL}.part {REHEARSAL}",
         secret_stdin=SecretStr(secret),
     )
     journal = f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {UNIT})"'
@@ -227,7 +241,7 @@ def rehearse(here: Here) -> None:
             "echo 'rehearsing the migration on a copy of the database, if there is one'\n"
             f"systemctl start {UNIT} 2>/dev/null || {{ journalctl -q -o cat --no-pager {journal} | "
             f"grep '^portcullis: ' | cut -c 13- | tail -n 1; : >{REHEARSAL}; exit 1; }}\n"
-            f"rm -f {REHEARSAL} /run/systemd/system/{UNIT}; systemctl daemon-reload"
+            f"rm -f {REHEARSAL}{gone} /run/systemd/system/{UNIT}; systemctl daemon-reload"
         ),
         stdin=rehearsal(here),
         unless=f"[ ! -e {REHEARSAL} ]",

@@ -29,7 +29,8 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 ORDER = (
     "deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys",
     "lavish", "refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split",
-    "firewall", "edge", "edge_traffic", "edge_acme", "tls", "compose", "shipping", "switch", "interrupted", "killed",
+    "firewall", "edge", "edge_traffic", "edge_acme", "tls", "inside",
+    "compose", "shipping", "switch", "interrupted", "killed",
     "store", "backups", "hardening", "lockout",
 )  # fmt: skip
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.

@@ -121,6 +121,12 @@ test('connection URLs', () => {
   assert.deepEqual([name, statementCacheSize, sslOptional], ['s', 0, true]);
   assert.equal(connectionSettings('postgresql://u@h/d?sslmode=disable').pool.ssl, false);
   assert.equal(connectionSettings('postgresql://u@h/d?sslmode=require&sslaccept=strict').pool.ssl.rejectUnauthorized, true);
+  // An address is looked for in the certificate, as the native engine does, and libpq's words are none of Prisma's.
+  const { ssl } = connectionSettings('postgresql://u@192.0.2.10/d?sslmode=require&sslaccept=strict').pool;
+  const named = (subjectaltname) => ssl.checkServerIdentity('localhost', { subject: {}, subjectaltname });
+  assert.equal(named('IP Address:192.0.2.10'), undefined);
+  assert.match(named('DNS:localhost').message, /192\.0\.2\.10/);
+  assert.equal(connectionSettings('postgresql://u@h/d?sslmode=verify-full').sslOptional, true);
   assert.throws(() => connectionSettings('mysql://u@h/d'), /Unsupported database protocol/);
 });
 

@@ -14,6 +14,7 @@ from deploys.components.litellm.config import groups
 from deploys.components.litellm.reliability import read_timeout
 from deploys.components.litellm.settings import LitellmSettings
 from deploys.lib import tls
+from deploys.lib.authority import Issued, serve
 from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Listener, Member
 from deploys.lib.containers import HARD_FACTOR
 from deploys.lib.render import render
@@ -21,6 +22,8 @@ from deploys.lib.sizing import Demand, Machine
 
 UNIT = "haproxy.service"
 CONFIG = "/etc/haproxy/haproxy.cfg"
+# Above a certificate that the site has made.
+AUTHORITY = "/etc/haproxy/edge-ca.crt"
 OPENED, REPEATABLE = "/etc/haproxy/opened.paths", "/etc/haproxy/repeatable.paths"
 INSIDE = "/run/haproxy/inside.sock"
 # A request that is sent again must fit into one; most do, and they are taken from memory only while one lies there.
@@ -111,9 +114,19 @@ def files(here: Here) -> list[ConfigFile]:
 def _certificate_files(s: EdgeSettings) -> list[ConfigFile]:
     if s.tls == "acme":
         return edge_acme.files(s)
-    assert s.certificate and s.key
-    pem = render("edge/certificate.pem.j2", s, certificate=tls.text_of(s.certificate))
-    return [ConfigFile(CERTIFICATE, pem, mode="0640", group="haproxy", effect="reload", secret=True)]
+    issued = _identity(s)
+    pem = render("edge/certificate.pem.j2", s, certificate=issued.certificate, key=issued.key)
+    found = [ConfigFile(CERTIFICATE, pem, mode="0640", group="haproxy", effect="reload", secret=True)]
+    # For people to take to their clients.
+    return [*found, *([ConfigFile(AUTHORITY, issued.authority, effect="none")] if s.tls == "site" else [])]
+
+
+def _identity(s: EdgeSettings) -> Issued:
+    if s.tls == "site":
+        assert s.tls_secret
+        return serve(s.tls_secret, "edge", tuple(s.names), s.tls_secret_before)
+    assert s.tls_certificate and s.tls_key
+    return Issued(tls.text_of(s.tls_certificate), s.tls_key, "")
 
 
 def _paths(paths: list[str]) -> str:
@@ -140,12 +153,14 @@ def problems(here: Here) -> list[str]:
 
 
 def _certificate_problems(s: EdgeSettings) -> list[str]:
-    assert s.certificate and s.key
+    if s.tls == "site":
+        same = s.tls_secret_before and s.tls_secret_before == s.tls_secret
+        return ["edge_tls_secret_before: is edge_tls_secret itself; remove it"] if same else []
+    assert s.tls_certificate and s.tls_key
     try:
-        tls.check(s.certificate, s.key, s.authority, s.names)
+        tls.check(s.tls_certificate, s.tls_key, s.tls_ca, s.names)
     except tls.Unusable as wrong:
-        key = {"certificate": "edge_certificate", "key": "edge_key", "ca": "edge_authority"}[wrong.part]
-        return [f"{key}: {wrong}"]
+        return [f"edge_tls_{wrong.part}: {wrong}"]
     return []
 
 
@@ -191,7 +206,8 @@ def listeners(here: Here) -> list[Listener]:
 def hints(here: Here) -> list[str]:
     s: EdgeSettings = here.settings(EdgeSettings)
     port = "" if s.port == 443 else f":{s.port}"
-    return [f"clients: https://{bracketed(name)}{port}/v1" for name in s.names]
+    found = [f"clients: https://{bracketed(name)}{port}/v1" for name in s.names]
+    return [*found, *([f"authority that clients must trust: {AUTHORITY} on the host"] if s.tls == "site" else [])]
 
 
 EDGE = Component(

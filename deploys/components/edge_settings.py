@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from deploys.components.edge_paths import GROUPS, GroupName
 from deploys.components.firewall_settings import Network
+from deploys.components.transport import TlsSettings
 from deploys.lib.checks import ip_addresses
 from deploys.lib.patterns import IP, URL, worded
-from deploys.lib.settings import Port, Settings
+from deploys.lib.settings import Port
 from deploys.lib.tls import PrivateKey
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -34,7 +35,7 @@ def _name(value: str) -> str:
 Name = Annotated[str, Field(pattern=NAME), AfterValidator(_name)]
 
 
-class EdgeSettings(Settings):
+class EdgeSettings(TlsSettings):
     """HAProxy in front of the gateways, with TLS."""
 
     names: list[Name] = Field(
@@ -47,21 +48,22 @@ class EdgeSettings(Settings):
     http_port: int = Field(
         80, ge=0, le=65535, description="TCP port on which plain HTTP is sent on to HTTPS; 0 for none."
     )
-    tls: Literal["given", "acme"] = Field(
+    tls: Literal["given", "site", "acme"] = Field(  # type: ignore[assignment]
         "given",
-        description="Where the certificate comes from: `given`, a file of yours; `acme`, Let's Encrypt or another "
-        "authority that speaks ACME, asked and asked again by certbot on the edge.",
+        description="Where the certificate comes from: `given`, a file of yours; `site`, made from one secret under an "
+        "authority that your clients must be told to trust; `acme`, Let's Encrypt or another authority that speaks "
+        "ACME, asked and asked again by certbot on the edge.",
     )
-    certificate: str | None = Field(
+    tls_certificate: str | None = Field(
         None,
-        description="File on the controlling machine with the certificate in PEM form, and what is between it and the "
-        "root below it.",
+        description="For `given`: file on the controlling machine with the certificate in PEM form, and what is "
+        "between it and the root below it.",
     )
-    key: PrivateKey | None = Field(None, description="Key of `edge_certificate`, PEM, as a reference.")
-    authority: str | None = Field(
+    tls_key: PrivateKey | None = Field(None, description="Key of `edge_tls_certificate`, PEM, as a reference.")
+    tls_ca: str | None = Field(
         None,
-        description="File on the controlling machine with the root above `edge_certificate`, when that is one of your "
-        "own; without it, those that this machine trusts.",
+        description="File on the controlling machine with the root above `edge_tls_certificate`, when that is one of "
+        "your own; without it, those that this machine trusts.",
     )
     acme_server: str = Field(
         "https://acme-v02.api.letsencrypt.org/directory",
@@ -154,5 +156,5 @@ class EdgeSettings(Settings):
 
 def missing(s: EdgeSettings) -> list[str]:
     """Keys without which an edge cannot be, and which only a host with one must have."""
-    needed = ("names", "certificate", "key") if s.tls == "given" else ("names",)
+    needed = ("names", "tls_certificate", "tls_key") if s.tls == "given" else ("names",)
     return [f"edge_{name}" for name in needed if not getattr(s, name)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from deploys.lib.component import Probe
 
 
@@ -26,3 +28,12 @@ def local_url(listen: str, port: int) -> str:
 def system_user(name: str, home: str, shell: str = "/usr/sbin/nologin") -> str:
     """Shell text that makes a user without a password, with a group of the same name."""
     return f"getent passwd {name} >/dev/null || useradd --system --user-group --home-dir {home} --shell {shell} {name}"
+
+
+def oneshot(unit: str, what: str) -> str:
+    """Run a oneshot unit to its end; on failure print what it said last."""
+    return (
+        f"systemctl start {unit} 2>/dev/null || {{ journalctl -q -o cat --no-pager -n 40 "
+        f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {unit})" | '
+        f"grep -v '^ *$' | tail -n 3; echo {quote(what)}; exit 1; }}"
+    )

@@ -27,7 +27,7 @@ def settings(lab: str, address: str) -> dict[str, Any]:
     place = folder(lab)
     return {
         "edge_names": [address],
-        "edge_certificate": str(place / "edge.crt"),
-        "edge_key": f"file:{place / 'edge.key'}",
-        "edge_authority": str(place / "edge-ca.crt"),
+        "edge_tls_certificate": str(place / "edge.crt"),
+        "edge_tls_key": f"file:{place / 'edge.key'}",
+        "edge_tls_ca": str(place / "edge-ca.crt"),
     }

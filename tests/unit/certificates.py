@@ -123,7 +123,7 @@ def edge(folder: Path, names: Sequence[str] = (EDGE_NAME,), above: Authority | N
         (folder / name).write_text(text)
     return {
         "edge_names": list(names),
-        "edge_certificate": str(folder / "edge.crt"),
-        "edge_key": f"file:{folder / 'edge.key'}",
-        "edge_authority": str(folder / "edge-ca.crt"),
+        "edge_tls_certificate": str(folder / "edge.crt"),
+        "edge_tls_key": f"file:{folder / 'edge.key'}",
+        "edge_tls_ca": str(folder / "edge-ca.crt"),
     }

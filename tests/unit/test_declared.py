@@ -21,7 +21,7 @@ from tests.unit import site
 EACH = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
 LEAKS = {spelling for value in site.SECRETS.values() for spelling in site.spellings(value)}
 # A line of a key is as much of it as is needed to know that it is there.
-LEAKS.add(Path(site.edge_data()["edge_key"].removeprefix("file:")).read_text().splitlines()[1])
+LEAKS.add(Path(site.edge_data()["edge_tls_key"].removeprefix("file:")).read_text().splitlines()[1])
 
 
 def places(component: Component) -> list[Here]:

@@ -22,8 +22,8 @@ ACME = {
     "edge_tls": "acme",
     "edge_acme_server": "https://acme.example.org/dir",
     "edge_acme_email": "ops@example.org",
-    "edge_certificate": None,
-    "edge_key": None,
+    "edge_tls_certificate": None,
+    "edge_tls_key": None,
 }
 
 
@@ -85,21 +85,20 @@ def test_a_sound_edge_has_no_problems() -> None:
 
 
 def test_an_edge_without_name_or_certificate_is_refused() -> None:
-    none = {"edge_names": [], "edge_certificate": None, "edge_key": None}
-    assert wrong(**none) == ["edge_names: an edge needs edge_names, edge_certificate, edge_key"]
-    assert wrong(edge_certificate=None) == ["edge_certificate: an edge needs edge_certificate"]
+    none = {"edge_names": [], "edge_tls_certificate": None, "edge_tls_key": None}
+    assert wrong(**none) == ["edge_names: an edge needs edge_names, edge_tls_certificate, edge_tls_key"]
+    assert wrong(edge_tls_certificate=None) == ["edge_tls_certificate: an edge needs edge_tls_certificate"]
 
 
 def test_a_certificate_that_clients_would_refuse_is_refused_first(tmp_path: Path) -> None:
     other = wrong(edge_names=["other.example.org"])
     assert other == [
-        "edge_certificate: is not for other.example.org; its subjectAltName must have DNS:other.example.org"
+        "edge_tls_certificate: is not for other.example.org; its subjectAltName must have DNS:other.example.org"
     ]
-    another = certificates.edge(tmp_path)["edge_key"]
-    assert wrong(edge_key=another) == ["edge_key: is not the key of the certificate"]
-    assert wrong(edge_authority=None) == [
-        "edge_authority: has not signed the certificate; give the root, and what is between the two below the "
-        "certificate"
+    another = certificates.edge(tmp_path)["edge_tls_key"]
+    assert wrong(edge_tls_key=another) == ["edge_tls_key: is not the key of the certificate"]
+    assert wrong(edge_tls_ca=None) == [
+        "edge_tls_ca: has not signed the certificate; give the root, and what is between the two below the certificate"
     ]
 
 
@@ -129,6 +128,19 @@ def test_a_certificate_is_asked_for_once_it_answers_and_only_when_it_is_not_ther
     assert "/etc/haproxy/acme.pem" not in paths, "certbot writes it, and the next deploy must leave it alone"
 
 
+def test_a_site_makes_its_own_certificate_the_same_on_every_run() -> None:
+    data = {"edge_tls": "site", "edge_tls_certificate": None, "edge_tls_key": None, "edge_tls_ca": None}
+    assert wrong(**data) == []
+    first, again = (site.by_path(EDGE, site.whole(**data)) for _ in range(2))
+    assert first["/etc/haproxy/edge.pem"].text == again["/etc/haproxy/edge.pem"].text
+    assert first["/etc/haproxy/edge.pem"].secret and "PRIVATE KEY" not in first["/etc/haproxy/edge-ca.crt"].text
+    other = {**data, "edge_names": ["other.example.org"]}
+    assert site.by_path(EDGE, site.whole(**other))["/etc/haproxy/edge.pem"].text != first["/etc/haproxy/edge.pem"].text
+    both = {**data, "edge_tls_secret_before": "env:SITE_TLS_SECRET"}
+    assert wrong(**both) == ["edge_tls_secret_before: is edge_tls_secret itself; remove it"]
+    assert "authority that clients must trust" in " ".join(EDGE.hints(site.whole(**data)))
+
+
 def test_nobody_may_get_round_it() -> None:
     (said,) = wrong(litellm_listen="0.0.0.0")
     assert said.startswith("litellm_listen: on gateway.example.org it is 0.0.0.0, so whoever reaches that host gets")
@@ -156,7 +168,7 @@ def test_it_must_reach_the_gateways_and_their_health_apps() -> None:
         ({"edge_extra_paths": ["gemini"]}, "edge_extra_paths[0]: must be a path that begins with /, of letters"),
         ({"edge_paths": ["chats"]}, "edge_paths[0]: Input should be 'models', 'chat'"),
         ({"edge_operator_networks": ["10.0.0.1/8"]}, "edge_operator_networks[0]: '10.0.0.1/8' is not a network"),
-        ({"edge_key": "secret"}, "edge_key: "),
+        ({"edge_tls_key": "secret"}, "edge_tls_key: "),
     ],
 )
 def test_wrong_settings_are_refused_by_name(data: dict[str, Any], said: str) -> None:

@@ -43,6 +43,7 @@ from deploys.components.litellm.settings import (
 )
 from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Link, Listener, Probe, Provision
 from deploys.lib.network import routable
+from deploys.lib.probes import oneshot
 from deploys.lib.render import render
 from deploys.lib.runtime import contained
 from deploys.lib.sizing import Demand, Machine
@@ -121,15 +122,6 @@ def install_all(here: Here) -> None:
 
 def links(here: Here) -> list[Link]:
     return [Link(f"{ROOT}/current", version_folder(here))]
-
-
-def oneshot(unit: str, what: str) -> str:
-    """Run a oneshot unit to its end; on failure print what it said last."""
-    return (
-        f"systemctl start {unit} 2>/dev/null || {{ journalctl -q -o cat --no-pager -n 40 "
-        f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {unit})" | '
-        f"grep -v '^ *$' | tail -n 3; echo {quote(what)}; exit 1; }}"
-    )
 
 
 def new_authority(here: Here) -> str:

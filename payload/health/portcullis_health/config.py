@@ -95,8 +95,7 @@ class Secrets:
 def load(path: Path) -> Config:
     """Read and check the settings file.
 
-    Raises:
-        ConfigError: the file cannot be read, is not a JSON object, or a key is missing, unknown or out of its limits.
+    Raises ConfigError: it cannot be read, is not a JSON object, or a key is missing, unknown or out of its limits.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -152,10 +151,9 @@ def parse(data: dict[str, Any], source: str) -> Config:
             f"must be at least probe_interval_seconds + timeout_seconds = {config.probe_interval + config.timeout:g}, "
             f"or one lost probe counts as an unresponsive gateway; it is {config.unresponsive_after:g}",
         )
-    if not config.drain_file.is_absolute():
-        top.wrong("drain_file", "must be an absolute path")
-    if config.stopping_file and not config.stopping_file.is_absolute():
-        top.wrong("stopping_file", "must be an absolute path")
+    for name, path in (("drain_file", config.drain_file), ("stopping_file", config.stopping_file)):
+        if path and not path.is_absolute():
+            top.wrong(name, "must be an absolute path")
     top.finish()
     if problems:
         raise ConfigError(f"{source}: " + "; ".join(problems))

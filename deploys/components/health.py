@@ -24,7 +24,7 @@ from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
 from deploys.components.litellm.probes import base_url as gateway_url
 from deploys.components.litellm.runtime import announces
-from deploys.components.ollama import base_url as ollama_url
+from deploys.components.ollama import asked_url as ollama_url
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from deploys import operations
-from deploys.components import engine_images
+from deploys.components import engine_images, ollama_guard
+from deploys.components.ollama_guard import listen
 from deploys.components.ollama_image import image
 from deploys.components.ollama_models import (
     CURL,
@@ -17,7 +18,7 @@ from deploys.components.ollama_models import (
     models_of,
     pull_script,
 )
-from deploys.components.ollama_runtime import ENVIRONMENT, UNIT, service_files
+from deploys.components.ollama_runtime import ENVIRONMENT, UNIT, memory_mb, service_files
 from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
 from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
@@ -43,22 +44,14 @@ def context_length(here: Here) -> int:
     return s.context_length or (4096 if here.member.machine.memory_mb < 12288 else 8192)
 
 
-def listen(here: Here) -> str:
-    """Loopback when every gateway is on this host, else this host's address."""
-    s: OllamaSettings = here.settings(OllamaSettings)
-    if s.bind:
-        return s.bind
-    elsewhere = [m for m in here.of("litellm") if m.name != here.member.name]
-    return here.member.address if elsewhere and here.member.address else "127.0.0.1"
-
-
 def base_url(here: Here) -> str:
-    """Where this host's Ollama answers, as a URL without a slash at the end."""
-    address = ipaddress.ip_address(listen(here))
-    if address.is_unspecified:
-        # "Every address" is where it listens, not where anyone can ask it.
-        address = ipaddress.ip_address(here.member.address or ("127.0.0.1" if address.version == 4 else "::1"))
-    return f"http://{bracketed(str(address))}:{here.settings(OllamaSettings).port}"
+    """Where this host's Ollama answers on it, as a URL without a slash at the end."""
+    return ollama_guard.reached_at(here, listen(here))
+
+
+def asked_url(here: Here) -> str:
+    """Where the gateways ask this host's Ollama."""
+    return ollama_guard.reached_at(here, ollama_guard.address(here))
 
 
 def bracketed(address: str) -> str:
@@ -69,7 +62,7 @@ def bracketed(address: str) -> str:
 def problems(here: Here) -> list[str]:
     s: OllamaSettings = here.settings(OllamaSettings)
     found = []
-    address = ipaddress.ip_address(listen(here))
+    address = ipaddress.ip_address(ollama_guard.address(here))
     public = address.is_unspecified or not (address.is_private or address.is_loopback)
     if public and not s.allow_public_bind:
         found.append(
@@ -77,15 +70,15 @@ def problems(here: Here) -> list[str]:
             "replace its models; use a private address, or say ollama_allow_public_bind = True"
         )
     found += out_of_reach(
-        "ollama_bind", [listen(here)], [m.name for m in here.of("litellm") if m.name != here.member.name]
+        "ollama_bind", [str(address)], [m.name for m in here.of("litellm") if m.name != here.member.name]
     )
-    return found + budget_problems(s, s.models_size_bytes, context_length(here), here.member.plan.shares["ollama"])
+    return found + budget_problems(s, s.models_size_bytes, context_length(here), memory_mb(here))
 
 
 def refusals(here: Here) -> list[Probe]:
     """Models that do not fit, by the sizes the registry states; and an image that could not be built."""
     s: OllamaSettings = here.settings(OllamaSettings)
-    ask = budget_question(base_url(here), s, context_length(here), here.member.plan.shares["ollama"])
+    ask = budget_question(base_url(here), s, context_length(here), memory_mb(here))
     fit = [Probe("models that do not fit", ask, seconds=min(300, 30 + 20 * len(models_of(s))))] if ask else []
     return [*fit, *engine_images.refusals(here, image)]
 
@@ -107,6 +100,7 @@ def install(here: Here) -> None:
     )
     if contained(here):
         engine_images.bring(here, "ollama", image(here))
+    ollama_guard.install(here)
 
 
 def config_files(here: Here) -> list[ConfigFile]:
@@ -114,7 +108,7 @@ def config_files(here: Here) -> list[ConfigFile]:
     environment = render(
         "ollama/ollama.env.j2", s, listen=f"{bracketed(listen(here))}:{s.port}", context_length=context_length(here)
     )
-    return [ConfigFile(ENVIRONMENT, environment), *service_files(here, base_url(here))]
+    return [ConfigFile(ENVIRONMENT, environment), *service_files(here, base_url(here)), *ollama_guard.files(here)]
 
 
 def links(here: Here) -> list[Link]:
@@ -145,7 +139,7 @@ def provision(here: Here) -> None:
         operations.step(
             name="ollama | Models",
             key="ollama-model-" + "".join(c if c.isalnum() else "-" for c in model.name),
-            script=pull_script(url, s, model, context_length(here), here.member.plan.shares["ollama"]),
+            script=pull_script(url, s, model, context_length(here), memory_mb(here)),
             stdin=(PROJECT / "payload" / "ollama" / "pull.py").read_text(),
             unless=present,
         )
@@ -168,7 +162,8 @@ def probes(here: Here) -> list[Probe]:
     return [
         Probe(f"runs version {s.version}", answers(here)),
         *[asked(model) for model in models_of(s)],
-        listens_only(s.port, [listen(here)]),
+        listens_only(s.port, list(dict.fromkeys((listen(here), ollama_guard.address(here))))),
+        *ollama_guard.probes(here),
         Probe("does not run as root", f'ps -o user= -p "$({main_pid(UNIT)})" | grep -v root'),
     ]
 
@@ -181,6 +176,8 @@ OLLAMA = Component(
     files=config_files,
     links=links,
     unit=lambda here: UNIT,
+    extra_units=lambda here: [ollama_guard.UNIT] if ollama_guard.guarded(here) else [],
+    check=ollama_guard.check,
     ready=ready,
     ready_seconds=300,
     provision=provision,
@@ -188,7 +185,7 @@ OLLAMA = Component(
     refusals=refusals,
     probes=probes,
     listeners=lambda here: [
-        Listener(here.settings(OllamaSettings).port, ("ollama",), "ollama_port", askers=("litellm", "health"))
+        Listener(here.settings(OllamaSettings).port, ("ollama", "haproxy"), "ollama_port", askers=("litellm", "health"))
     ],
     version=lambda here: f"{CURL} --max-time 10 {base_url(here)}/api/version | tr -dc '0-9.'",
 )

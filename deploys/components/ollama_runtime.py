@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components import ollama_guard
 from deploys.components.engine_settings import EngineSettings
 from deploys.components.ollama_image import image
 from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
@@ -12,6 +13,11 @@ from deploys.lib.runtime import contained, unit_file
 
 UNIT = "ollama.service"
 ENVIRONMENT = "/etc/portcullis/ollama.env"
+
+
+def memory_mb(here: Here) -> int:
+    """Its share of the host, without what its guard may take of it."""
+    return here.member.plan.shares["ollama"] - (ollama_guard.MEMORY_MB if ollama_guard.guarded(here) else 0)
 
 
 def container(here: Here, url: str) -> Container:
@@ -25,7 +31,7 @@ def container(here: Here, url: str) -> Container:
         writes=("/var/lib/ollama",),
         # Of two files the later wins. The first has what Debian has for everyone, with the proxy for pulls.
         env_files=(EVERYONES, ENVIRONMENT),
-        memory_mb=here.member.plan.shares["ollama"],
+        memory_mb=memory_mb(here),
         tasks=4096,
         open_files=here.settings(EngineSettings).open_files,
         expendable=True,
@@ -40,5 +46,5 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
     if contained(here):
         one = container(here, url)
         return [compose_file("ollama", [one]), unit_file(one, "Ollama, local models on the CPU")]
-    text = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=here.member.plan.shares["ollama"])
+    text = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=memory_mb(here))
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]

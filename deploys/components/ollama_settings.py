@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,6 +38,11 @@ class OllamaSettings(Settings):
         None,
         pattern=IP,
         description="Address to listen on. Default: loopback, or this host's address when a gateway is elsewhere.",
+    )
+    requests: Literal["all", "inference"] = Field(
+        "inference",
+        description="What may be asked over the network: `inference`, HAProxy before it lets the gateways' hosts use "
+        "models, and nobody change them; `all`, whoever reaches it may pull and delete models as well.",
     )
     allow_public_bind: bool = Field(
         False, description="Listen on an address that is not private, although Ollama has no authentication."

@@ -48,7 +48,9 @@ def _placed(host: Host, fronted: bool) -> dict[str, Any]:
     if "edge" in host.groups:
         return edge.settings(host.lab, host.address)
     if fronted and "litellm" in host.groups:
-        return {"litellm_listen": host.address, "health_listen": host.address}
+        # Two gateways use the one's database, beside everything else on a small host.
+        pools = {"litellm_database_connection_pool_limit": 6}
+        return {"litellm_listen": host.address, "health_listen": host.address, **pools}
     return {}
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from deploys.components import ollama, ollama_models
+from deploys.components import ollama, ollama_guard, ollama_models
 from deploys.components.ollama import OLLAMA
 from deploys.components.ollama_models import Model
 from deploys.components.ollama_settings import OllamaSettings
+from deploys.lib.component import ConfigFile
 from deploys.lib.settings import SettingsError
 from tests.unit import golden, site
 
@@ -55,23 +56,42 @@ def test_an_address_that_strangers_reach_is_refused_unless_it_is_meant(address: 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "fd00::1", "::1"])
 def test_a_private_address_passes(address: str) -> None:
-    assert ollama.listen(site.single(ollama_bind=address)) == address
+    here = site.single(ollama_bind=address)
+    assert ollama_guard.address(here) == address
+    # The network has it from the guard; what changes models is asked on the host.
+    assert ollama.listen(here) == ("::1" if ":" in address else "127.0.0.1")
+    assert ollama.listen(site.single(ollama_bind=address, ollama_requests="all")) == address
 
 
 @pytest.mark.parametrize(
     ("address", "listens", "asked"),
     [
         ("0.0.0.0", "OLLAMA_HOST=0.0.0.0:11434\n", "http://192.0.2.12:11434"),
-        ("fd00::1", "OLLAMA_HOST=[fd00::1]:11434\n", "http://[fd00::1]:11434"),
-        (None, "OLLAMA_HOST=192.0.2.12:11434\n", "http://192.0.2.12:11434"),
+        ("fd00::1", "OLLAMA_HOST=[::1]:11434\n", "http://[fd00::1]:11434"),
+        (None, "OLLAMA_HOST=127.0.0.1:11434\n", "http://192.0.2.12:11434"),
     ],
 )
 def test_gateways_are_told_an_address_they_can_reach(address: str | None, listens: str, asked: str) -> None:
     members = site.split(ollama_bind=address, ollama_allow_public_bind=True)
     here = site.place(members, "llm")
-    assert ollama.base_url(here) == asked
+    assert ollama.asked_url(here) == asked
     (environment,) = [file.text for file in OLLAMA.files(here) if file.path.endswith("ollama.env")]
     assert listens in environment
+
+
+def test_the_network_may_use_models_and_not_change_them() -> None:
+    here = site.place(site.split(), "llm")
+    texts = {item.path: item.text for item in OLLAMA.files(here) if isinstance(item, ConfigFile)}
+    guard = texts[ollama_guard.CONFIG]
+    assert "bind 192.0.2.12:11434\n" in guard and "server ollama 127.0.0.1:11434\n" in guard
+    assert "acl gateway src 192.0.2.21 192.0.2.22 192.0.2.12\n" in guard
+    open_paths = {*ollama_guard.READS, *ollama_guard.USES}
+    assert not open_paths & {"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs"}
+    assert OLLAMA.extra_units(here) == [ollama_guard.UNIT]
+    for other in (site.single(), site.place(site.split(ollama_requests="all"), "llm")):
+        assert not OLLAMA.extra_units(other) and not OLLAMA.check(other)
+        assert ollama_guard.CONFIG not in {item.path for item in OLLAMA.files(other)}
+    assert ollama.listen(site.place(site.split(ollama_requests="all"), "llm")) == "192.0.2.12"
 
 
 def test_loopback_is_refused_when_a_gateway_is_elsewhere() -> None:
@@ -135,8 +155,8 @@ def test_the_hosts_proxy_is_for_the_registry_and_not_for_our_own_service(monkeyp
     assert "\nHOME=/var/lib/ollama\n" in environment and "\nPATH=" in environment
 
 
-def test_only_ollama_may_hold_its_port() -> None:
-    assert [listener.owners for listener in OLLAMA.listeners(site.single())] == [("ollama",)]
+def test_only_ollama_and_its_guard_may_hold_its_port() -> None:
+    assert [listener.owners for listener in OLLAMA.listeners(site.single())] == [("ollama", "haproxy")]
 
 
 @pytest.mark.parametrize(

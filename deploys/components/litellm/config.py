@@ -20,7 +20,7 @@ from deploys.components.litellm.providers import PROVIDERS
 from deploys.components.litellm.retries import own_limits
 from deploys.components.litellm.routing import Group, resolve
 from deploys.components.litellm.settings import LitellmSettings, entry_timeout_problems
-from deploys.components.ollama import base_url, context_length
+from deploys.components.ollama import asked_url, context_length
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings
@@ -45,7 +45,7 @@ def own_entries(here: Here) -> list[tuple[str, ModelEntry]]:
                     "provider": "ollama",
                     "mode": model.mode,
                     "model": model.full,
-                    "api_base": base_url(there),
+                    "api_base": asked_url(there),
                     # Ollama loads every model with this much, and cuts a longer prompt without a word.
                     "context_window": context_length(there) if model.mode == "chat" else None,
                 }

@@ -14,10 +14,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
-SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "switch")]
-# Asked for by name: minutes of waiting until hosts put back what shut everybody out, until images are built again, or
-# while many clients ask.
-NAMED = ("firewall", "hardening", "lockout", "first_switch", "shipping", "inside", "edge", "edge_traffic", "edge_acme")
+SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "store", "compose", "switch")]
+# Asked for by name: minutes of waiting until hosts put back what shut everybody out, until images are built again, while
+# many clients ask, or of runs that are killed after each of their operations.
+NAMED = (
+    "killed",
+    "firewall",
+    "hardening",
+    "lockout",
+    "first_switch",
+    "shipping",
+    "inside",
+    "edge",
+    "edge_traffic",
+    "edge_acme",
+)
 BY_NAME = [f"{HOSTS}/test_{name}.py" for name in NAMED]
 ROWS = {
     "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in [*SECOND, *BY_NAME])],

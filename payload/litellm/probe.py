@@ -5,8 +5,8 @@ probe.py gateway-probe CONFIG    a completion from the self-test model, and from
 probe.py cache-health  CONFIG    whether Redis answers the gateway, and whether an answer comes out of the cache
 probe.py show          STATE     what was noted last, in one line; exit 1 when something is wrong
 
-Runs from systemd timers with the system's Python. The master key and where alerts go are in a file that systemd gives
-it alone (LoadCredential=): neither is in a command line, an environment, or a file others can read.
+Runs from systemd timers with the system's Python. The master key and where alerts go are in its environment, from a
+file that systemd reads for it (EnvironmentFile=): neither is in a command line or a file others can read.
 """
 
 from __future__ import annotations
@@ -229,8 +229,7 @@ def main() -> int:
             return show(Path(path))
         case [("gateway-probe" | "cache-health") as what, path]:
             state = Path(os.environ["STATE_DIRECTORY"]) / "state.json"
-            given = Path(os.environ["CREDENTIALS_DIRECTORY"]) / "probe"
-            run(what, json.loads(Path(path).read_text()), json.loads(given.read_text()), state)
+            run(what, json.loads(Path(path).read_text()), dict(os.environ), state)
             return 0
     print(__doc__, file=sys.stderr)
     return 2

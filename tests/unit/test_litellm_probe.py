@@ -81,7 +81,7 @@ class Host:
             TimersSettings(probe_models=models or []), self.url, "toolkit-selftest", MODES, cache
         )
         (self.folder / "probe.json").write_text(json.dumps({**told, "timeout_seconds": 0.6}))
-        (self.folder / "probe").write_text(json.dumps({"LITELLM_MASTER_KEY": KEY, **variables}))
+        self.variables = {"LITELLM_MASTER_KEY": KEY, **variables}
 
     def alerts(self, **more: str) -> None:
         hooks = {"SLACK_WEBHOOK_URL": f"{self.url}/hook/slack", "ALERTING_WEBHOOK_URL": f"{self.url}/hook/own?token=t"}
@@ -93,7 +93,7 @@ class Host:
         command = [sys.executable, str(PROGRAM), what, str(self.folder / "probe.json")]
         done = subprocess.run(
             command,
-            env={"CREDENTIALS_DIRECTORY": str(self.folder), "STATE_DIRECTORY": str(self.folder / "state")},
+            env={**self.variables, "STATE_DIRECTORY": str(self.folder / "state")},
             capture_output=True,
             text=True,
             timeout=30,

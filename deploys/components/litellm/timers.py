@@ -15,7 +15,7 @@ from deploys.lib.settings import Settings, nearest
 
 PROGRAM = f"{TOOLS}/litellm-probe.py"
 CONFIG = "/etc/litellm/probe.json"
-SECRETS = "/etc/litellm/probe.secret.json"
+ENVIRONMENT = "/etc/litellm/probe.env"
 # What of the gateway's environment the program needs: the key it asks with, and where it tells people.
 NEEDED = ("LITELLM_MASTER_KEY", "SLACK_WEBHOOK_URL", "ALERTING_WEBHOOK_URL")
 # What is asked: the longest number of questions one after another that it has beside those about named models.
@@ -94,9 +94,9 @@ def files(
     """
     told = json.dumps(config(s, url, selftest, modes, cache), indent=2) + "\n"
     needed = {name: environment[name] for name in NEEDED if name in environment}
-    secrets = render("litellm/probe.secret.json.j2", s, environment=needed)
+    secrets = render("litellm/env.j2", s, environment=needed)
     made = [
-        ConfigFile(SECRETS, secrets, mode="0600", effect="none", secret=True),
+        ConfigFile(ENVIRONMENT, secrets, mode="0600", effect="none", secret=True),
         ConfigFile(PROGRAM, (ROOT / "payload" / "litellm" / "probe.py").read_text(), mode="0755", effect="none"),
         ConfigFile(CONFIG, told, effect="none"),
     ]
@@ -107,7 +107,7 @@ def files(
             "about": about,
             "program": PROGRAM,
             "config": CONFIG,
-            "secrets": SECRETS,
+            "environment": ENVIRONMENT,
             "addresses": addresses,
             # And what alerts may take that cannot be sent.
             "seconds": asked * s.probe_timeout_seconds + 60,

@@ -5,21 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import SecretStr
-
 from deploys import operations
 from deploys.components import engine_images, health_runtime, postgres_tls, redis_tls
 from deploys.components.health_image import image
-from deploys.components.health_settings import (
-    CODE,
-    CONFIG,
-    CREDENTIALS,
-    ENVIRONMENT,
-    FOLDER,
-    PAYLOAD,
-    STOPPING,
-    environment_folder,
-)
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, PAYLOAD, STOPPING, environment_folder
 from deploys.components.health_settings import HealthSettings as HealthSettings
 from deploys.components.litellm.config import public_name
 from deploys.components.litellm.probes import base_url as gateway_url
@@ -108,6 +97,7 @@ def config(here: Here) -> dict[str, Any]:
 
 
 def config_files(here: Here) -> list[ConfigFile]:
+    s: HealthSettings = here.settings(HealthSettings)
     database, redis = here.of("postgres")[0], here.of("redis")[0]
     d, r = database.settings["postgres"], redis.settings["redis"]
     assert isinstance(d, PostgresSettings) and isinstance(r, RedisSettings)
@@ -115,24 +105,15 @@ def config_files(here: Here) -> list[ConfigFile]:
         ConfigFile(f"{CODE}/portcullis_health/{path.name}", path.read_text())
         for path in sorted((PAYLOAD / "portcullis_health").glob("*.py"))
     ]
+    secrets = render("health/health.env.j2", s, database=d.health_password, redis=r.health_password)
     return [
         *code,
         *([postgres_tls.authority(d, database, postgres_tls.HEALTH_AUTHORITY)] if d.secured else []),
         *([redis_tls.authority(r, redis, redis_tls.HEALTH_AUTHORITY)] if r.secured else []),
         ConfigFile(CONFIG, json.dumps(config(here), indent=2) + "\n"),
-        *secrets(here, d.health_password, r.health_password),
+        ConfigFile("/etc/portcullis/health.env", secrets, mode="0600", secret=True),
         *health_runtime.service_files(here, answer_url(here)),
     ]
-
-
-def secrets(here: Here, database: SecretStr, redis: SecretStr) -> list[ConfigFile]:
-    """The passwords, for systemd to hand to the app alone; in a container they are in its environment."""
-    if contained(here):
-        told = {ENVIRONMENT: render("health/health.env.j2", None, database=database, redis=redis)}
-    else:
-        given = zip(CREDENTIALS.values(), (database, redis), strict=True)
-        told = {path: render("health/password.secret.j2", None, secret=secret) for path, secret in given}
-    return [ConfigFile(path, text, mode="0600", secret=True) for path, text in told.items()]
 
 
 def answer_url(here: Here) -> str:

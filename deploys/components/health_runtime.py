@@ -7,7 +7,7 @@ from dataclasses import replace
 from deploys import operations
 from deploys.components import engine_images
 from deploys.components.health_image import image
-from deploys.components.health_settings import CODE, CONFIG, CREDENTIALS, ENVIRONMENT, FOLDER, python
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import Container, compose_file, http_health
 from deploys.lib.network import routable
@@ -32,7 +32,7 @@ def container(here: Here, url: str) -> Container:
         # A drained gateway stays drained when this app is restarted.
         runtime=("/run/portcullis-health",),
         remembers=True,
-        env_files=(ENVIRONMENT,),
+        env_files=("/etc/portcullis/health.env",),
         environment={"PYTHONPATH": CODE, "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
         memory_mb=128,
         tasks=32,
@@ -57,13 +57,7 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
     text = render(
-        "health/portcullis-health.service.j2",
-        None,
-        folder=FOLDER,
-        code=CODE,
-        config=CONFIG,
-        credentials=CREDENTIALS,
-        addresses=routable(here),
+        "health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG, addresses=routable(here)
     )
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]
 

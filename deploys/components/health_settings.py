@@ -18,12 +18,6 @@ CODE = f"{TOOLS}/health"
 CONFIG = "/etc/portcullis/health.json"
 # Its presence means: the gateway is about to stop, ask another one. Made by the gateway's unit.
 STOPPING = "/run/portcullis-health/stopping"
-# Its passwords, as systemd's credentials: by the names under which the app looks for them. A container has variables.
-CREDENTIALS = {
-    "HEALTH_DATABASE_PASSWORD": "/etc/portcullis/health-database.secret",
-    "HEALTH_REDIS_PASSWORD": "/etc/portcullis/health-redis.secret",
-}
-ENVIRONMENT = "/etc/portcullis/health.env"
 
 
 class HealthSettings(Settings):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 from portcullis_health.__main__ import main
-from portcullis_health.config import DATABASE_SECRET, REDIS_SECRET
 
 from deploys.components.health import HEALTH
 from tests.unit import certificates, golden, site
@@ -25,19 +23,6 @@ def test_the_app_accepts_its_configuration(spread: bool, tmp_path: Path, capsys:
     path = tmp_path / "health.json"
     path.write_text(next(file.text for file in HEALTH.files(here) if file.path == "/etc/portcullis/health.json"))
     assert main(["--config", str(path), "--check"]) == 0, capsys.readouterr().err
-
-
-def test_its_passwords_are_files_for_the_service_alone_and_in_no_environment() -> None:
-    alone, contained = site.by_path(HEALTH, site.single()), site.by_path(HEALTH, site.single(runtime="compose"))
-    unit = alone["/etc/systemd/system/portcullis-health.service"].text
-    assert "EnvironmentFile=" not in unit and not [value for value in site.SECRETS.values() if value in unit]
-    given = dict(re.findall(r"^LoadCredential=(\w+):(\S+)$", unit, re.MULTILINE))
-    assert given.keys() == {DATABASE_SECRET, REDIS_SECRET}
-    for name, secret in ((DATABASE_SECRET, "POSTGRES_HEALTH_PASSWORD"), (REDIS_SECRET, "REDIS_HEALTH_PASSWORD")):
-        file = alone[given[name]]
-        assert (file.text, file.mode, file.secret) == (f"{site.SECRETS[secret]}\n", "0600", True)
-        assert name in contained["/etc/portcullis/health.env"].text and given[name] not in contained
-    assert "/etc/portcullis/health.env" not in alone
 
 
 def test_it_asks_every_ollama_for_its_models() -> None:

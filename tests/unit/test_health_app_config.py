@@ -86,7 +86,7 @@ def test_a_password_in_the_file_is_refused_and_not_repeated() -> None:
     message = refusal(database={"host": "h", "name": "n", "user": "u", "password": "hunter2"})
     assert message == (
         "health.json: database.password: unknown key; known keys: ca_file, host, name, port, tls, user "
-        "(a password does not belong in this file: it is a credential or a variable, HEALTH_DATABASE_PASSWORD)"
+        "(a password does not belong in this file: it is read from the environment, HEALTH_DATABASE_PASSWORD)"
     )
     assert "hunter2" not in refusal(gateway={"url": "http://me:hunter2@h:1"})
 
@@ -162,25 +162,6 @@ def test_secrets_have_no_readable_form() -> None:
     secrets = secrets_from({"HEALTH_DATABASE_PASSWORD": "hunter2", "HEALTH_REDIS_PASSWORD": ""}, config)
     assert secrets.database == "hunter2" and secrets.redis is None
     assert "hunter2" not in f"{secrets!r} {secrets}"
-
-
-def test_systemds_credentials_are_taken_before_the_environment(tmp_path: Path) -> None:
-    config = parse(settings(database={"host": "h", "name": "n", "user": "u"}), "f")
-    environ = {
-        "CREDENTIALS_DIRECTORY": str(tmp_path),
-        "HEALTH_DATABASE_PASSWORD": "old",
-        "HEALTH_REDIS_PASSWORD": "kept",
-    }
-    (tmp_path / "HEALTH_DATABASE_PASSWORD").write_text(" new$\n")
-    secrets = secrets_from(environ, config)
-    assert (secrets.database, secrets.redis) == (" new$", "kept")
-    (tmp_path / "HEALTH_DATABASE_PASSWORD").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"/HEALTH_DATABASE_PASSWORD: is not text$"):
-        secrets_from(environ, config)
-    (tmp_path / "HEALTH_DATABASE_PASSWORD").unlink()
-    (tmp_path / "HEALTH_DATABASE_PASSWORD").mkdir()
-    with pytest.raises(ConfigError, match=r"/HEALTH_DATABASE_PASSWORD: Is a directory$"):
-        secrets_from(environ, config)
 
 
 def test_an_unusable_command_line_is_2() -> None:

@@ -161,7 +161,7 @@ def parse(data: dict[str, Any], source: str) -> Config:
 
 
 def _database(top: Reader) -> Database | None:
-    hint = f" (a password does not belong in this file: it is a credential or a variable, {DATABASE_SECRET})"
+    hint = f" (a password does not belong in this file: it is read from the environment, {DATABASE_SECRET})"
     if (section := top.section("database", hint=hint)) is None:
         return None
     database = Database(
@@ -177,7 +177,7 @@ def _database(top: Reader) -> Database | None:
 
 
 def _redis(top: Reader) -> Redis | None:
-    hint = f" (a password does not belong in this file: it is a credential or a variable, {REDIS_SECRET})"
+    hint = f" (a password does not belong in this file: it is read from the environment, {REDIS_SECRET})"
     if (section := top.section("redis", hint=hint)) is None:
         return None
     redis = Redis(
@@ -214,29 +214,14 @@ def _models(top: Reader) -> tuple[Model, ...]:
 
 
 def secrets_from(environ: Mapping[str, str], config: Config) -> Secrets:
-    """Read the passwords: systemd's credentials of these names, or else variables.
-
-    A credential is a file for this service alone; an environment is read by whoever may look at the process, and is
-    handed on to what it starts.
+    """Read the passwords from the environment.
 
     Raises:
-        ConfigError: a credential cannot be read, or a database is configured but its password is not given. Given as
-            nothing means "no password".
+        ConfigError: a database is configured but its variable is not set. Set to nothing means "no password".
     """
-    database, redis = (_secret(environ, name) for name in (DATABASE_SECRET, REDIS_SECRET))
-    if config.database is not None and database is None:
+    if config.database is not None and DATABASE_SECRET not in environ:
         raise ConfigError(f"{DATABASE_SECRET} is not set, but a database is configured; set it, if need be to nothing")
-    return Secrets(database or None, redis or None)
-
-
-def _secret(environ: Mapping[str, str], name: str) -> str | None:
-    path = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / name
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except FileNotFoundError:
-        return environ.get(name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or 'is not text'}") from None
+    return Secrets(environ.get(DATABASE_SECRET) or None, environ.get(REDIS_SECRET) or None)
 
 
 def check_ca_files(config: Config) -> None:

@@ -17,7 +17,8 @@ UNIT = "portcullis-ollama-guard.service"
 CONFIG = "/etc/portcullis/ollama-guard.cfg"
 MEMORY_MB = 64
 # From Ollama 0.35's routes (server/routes.go). `show` is a question, by POST: LiteLLM asks it what a model can do.
-READS = ("/", "/api/version", "/api/tags", "/api/ps", "/v1/models", "/v1/models/")
+# Whole paths only: expressions are compiled to code at the start, which its sandbox does not let it do.
+READS = ("/", "/api/version", "/api/tags", "/api/ps", "/v1/models")
 USES = (
     "/api/chat",
     "/api/generate",

@@ -20,6 +20,10 @@ UNITS = {
     "litellm-recycle.service": 0.9,
     # It reads the memory that there is, and asks for the processors.
     "ollama.service": 1.4,
+    # Before it; they compile no expression to code.
+    "portcullis-ollama-guard.service": 1.2,
+    # Its own names, ports below 1024, and code compiled from expressions.
+    "haproxy.service": 1.6,
     # Debian's own sandbox.
     "redis-server.service": 1.2,
     # Clients' users are looked up, and what archives the log runs in it.

@@ -74,8 +74,16 @@ def reached_at(here: Here, where: str) -> str:
 
 
 def install(here: Here) -> None:
-    if guarded(here):
-        operations.packages(name="ollama | Packages of its guard", names=["haproxy"])
+    if not guarded(here):
+        return
+    operations.packages(name="ollama | Packages of its guard", names=["haproxy"])
+    if not here.member.has("edge"):
+        # Debian starts it with a file that serves nobody. With a file of somebody's own it is somebody's.
+        operations.unless(
+            name="ollama | HAProxy's own service, which serves nobody",
+            test="! systemctl is-enabled --quiet haproxy.service || dpkg -V haproxy | grep -q /haproxy.cfg",
+            command="systemctl disable --quiet --now haproxy.service",
+        )
 
 
 def files(here: Here) -> list[ConfigFile]:

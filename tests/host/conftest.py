@@ -69,6 +69,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
+def inventory_servers(pytestconfig: pytest.Config) -> tuple[Server, ...]:
+    """Every host of the inventory, for questions that one asks of another."""
+    return _deployed(pytestconfig)
+
+
+@pytest.fixture(scope="session")
 def gateway(litellm_server: Server) -> Gateway:
     """The gateway of each host that has one."""
     return Gateway(litellm_server)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from deploys.components import ollama
+import pytest
+
+from deploys.components import ollama, ollama_guard
 from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.runtime import main_pid
@@ -43,7 +45,27 @@ def test_has_the_models_under_their_own_names(ollama_server: Server) -> None:
 def test_listens_only_where_planned(ollama_server: Server) -> None:
     port = settings(ollama_server).port
     found = ollama_server.out(f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}' | sed 's/:[0-9]*$//' | sort -u")
-    assert found.split() == [ollama.listen(ollama_server.here)]
+    # The network's questions come to the guard, where there is one.
+    here = ollama_server.here
+    assert set(found.split()) == {ollama.listen(here), ollama_guard.address(here)}
+
+
+def test_the_network_may_use_models_and_not_change_them(
+    ollama_server: Server, inventory_servers: tuple[Server, ...]
+) -> None:
+    if not ollama_guard.guarded(ollama_server.here):
+        pytest.skip("it is asked on its own host only, or may be asked for everything")
+    url = ollama.asked_url(ollama_server.here)
+    others = [server for server in inventory_servers if server.name != ollama_server.name]
+    gateway = next(server for server in others if server.has("litellm"))
+    assert ask(gateway, f"{url}/api/version").status == 200
+    name = {"model": models_of(settings(ollama_server))[0].full}
+    assert ask(gateway, f"{url}/api/show", body=name).status == 200
+    for path in ("pull", "push", "create", "copy", "blobs/sha256:0", "/pull"):
+        assert ask(gateway, f"{url}/api/{path}", body=name).status == 403, path
+    assert ask(gateway, f"{url}/api/delete", body=name, method="DELETE").status == 403
+    for stranger in [server for server in others if not server.has("litellm")]:
+        assert ask(stranger, f"{url}/api/version").status == 403, stranger.name
 
 
 def test_models_belong_to_it_alone(ollama_server: Server) -> None:

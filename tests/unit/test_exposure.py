@@ -42,7 +42,8 @@ def units(here: Here) -> dict[str, str]:
 
 def everything() -> dict[str, str]:
     alone, database = site.single(**CLOSED, hardening_level="baseline"), pair()[0]
-    return {**units(alone), **units(database), REHEARSAL: rehearsal(alone)}
+    others = (units(site.whole()), units(site.place(site.split(), "llm")), units(database))
+    return {**{name: text for one in others for name, text in one.items()}, **units(alone), REHEARSAL: rehearsal(alone)}
 
 
 def analyse(folder: Path, name: str, text: str, threshold: float) -> subprocess.CompletedProcess[str]:

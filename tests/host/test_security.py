@@ -178,18 +178,16 @@ def test_the_gateway_cannot_ask_for_the_machines_credentials(litellm_server: Ser
     server = litellm_server
     if contained(server.here):
         pytest.skip("containers have a network of Docker's")
-    if server.sh("stat -f -c %T /sys/fs/cgroup /sys/fs/cgroup/unified 2>/dev/null | grep -q cgroup2").status:
-        pytest.skip("addresses are filtered in control groups of version 2, which this host has not")
     own = urlsplit(base_url(server.here))
-    closed = (
-        f"systemd-run --quiet --wait --pipe -p IPAddressDeny=any curl -sS --noproxy '*' -o /dev/null {own.geturl()}"
-    )
-    if server.sh(closed).status == 0:
-        pytest.skip("systemd of this host cannot filter addresses: it is a container, or has no BPF")
+    ask_it = f"curl -sS --noproxy '*' --max-time 5 -o /dev/null {own.geturl()}"
+    if server.sh(f"systemd-run --quiet --wait -p IPAddressDeny=any {ask_it} </dev/null").status == 0:
+        pytest.skip("systemd of this host cannot filter addresses: no control groups of version 2, or no BPF")
     for unit in ("litellm.service", "portcullis-health.service"):
         places = [("169.254.169.254", 80), ("224.0.0.251", 80), (own.hostname, own.port)]
         done = server.python(f"UNIT, PLACES = {unit!r}, {places!r}\n{INSIDE}")
-        assert done.out.split() == ["PermissionError", "PermissionError", "open"], (unit, done)
+        first, second, ours = done.out.split()
+        # The kernel refuses what is filtered, or loses it on the way.
+        assert "open" not in (first, second) and ours == "open", (unit, done)
 
 
 def _containers(server: Server, component: Component) -> list[dict[str, Any]]:

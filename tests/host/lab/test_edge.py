@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -106,8 +107,9 @@ def test_operators_have_everything(played: Deployed, edge: Edge, key: str) -> No
 
 def test_only_new_tls_is_spoken_and_plain_http_is_sent_on(edge: Edge) -> None:
     old = edge.context()
-    old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with warnings.catch_warnings(action="ignore"):
+        old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(OSError), socket.create_connection((edge.address, 443), 10) as raw:
         old.wrap_socket(raw, server_hostname=edge.address)

@@ -213,8 +213,7 @@ def test_a_lost_host_comes_back_with_everything_and_its_keys_still_work(pair: De
     credential = {"credential_name": "lost", "credential_values": {"api_key": "sk-secret"}, "credential_info": {}}
     assert gateway.ask("/credentials", credential).status == 200
     before = int(ask(server, SPEND))
-    for _ in range(3):
-        assert gateway.chat(SELFTEST, key=key).status == 200
+    assert [gateway.chat(SELFTEST, key=key).status for _ in range(3)] == [200] * 3
     until(lambda: int(ask(server, SPEND)) >= before + 3, 90, "the spend is written")
     content = "SELECT md5(string_agg(token || spend::text, ',' ORDER BY token)) FROM \"LiteLLM_VerificationToken\""
     stored = "SELECT credential_values::text FROM \"LiteLLM_CredentialsTable\" WHERE credential_name = 'lost'"
@@ -239,7 +238,8 @@ def test_a_lost_host_comes_back_with_everything_and_its_keys_still_work(pair: De
     assert done.status == 0, done.problem
     say(f"      a lost host serves again after {time.monotonic() - began:.0f} s")
     server = next(one for one in hosts_of(pair.name) if one.has("litellm"))
-    assert [ask(server, query) for query in (SPEND, content, stored, NAMES)] == written
+    spend, *rest = [ask(server, query) for query in (SPEND, content, stored, NAMES)]
+    assert rest == written[1:] and int(spend) >= int(written[0])  # timers ask on between the question and the loss
     assert server.out(f"grep -v '^#' {ENVIRONMENT}") == environment
     gateway = Gateway(server)
     assert gateway.chat(SELFTEST, key=key).status == 200, "a key that was issued before the loss"

@@ -3,7 +3,7 @@ INV ?= inventories/lab.py
 PY := .venv/bin/python
 LAB ?= demo
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check lab-up lab-down secrets verify audit lock bench docs venv
+.PHONY: help demo demo-down test check lab-up lab-down secrets rotate verify audit lock bench docs venv
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: venv ## A gateway on a disposable local host, deployed over SSH, checked a
 demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
-test: check ## Every test: check, and the host tier on disposable hosts (all but four, README.md)
+test: check ## Every test: check, and the host tier on disposable hosts (all but six, README.md)
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
 	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
@@ -38,6 +38,9 @@ lab-down: venv ## Remove a lab's hosts: make lab-down LAB=demo
 
 secrets: venv ## Strong secrets for an inventory's first deploy: make secrets INV=inventories/production.py
 	@$(PY) scripts/make_secrets.py $(INV)
+
+rotate: venv ## Another value for a secret: make rotate INV=inventories/production.py SECRET=LITELLM_MASTER_KEY
+	@$(PY) scripts/rotate_secrets.py $(INV) "$(SECRET)"
 
 verify: venv ## Ask everything an inventory's hosts run, as tests: make verify INV=inventories/production.py
 	$(PY) -m pytest tests/host --inventory $(INV)

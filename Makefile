@@ -3,7 +3,7 @@ INV ?= inventories/lab.py
 PY := .venv/bin/python
 LAB ?= demo
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check lab-up lab-down secrets rotate verify audit lock bench docs venv
+.PHONY: help demo demo-down test check lab-up lab-down secrets rotate verify audit lock advisories bench docs venv
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: venv ## A gateway on a disposable local host, deployed over SSH, checked a
 demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
-test: check ## Every test: check, and the host tier on disposable hosts (all but six, README.md)
+test: check ## Every test: check, and the host tier on disposable hosts (all but four, README.md)
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
 	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
@@ -50,6 +50,9 @@ audit: venv ## What is wrong with a LiteLLM deployment's files: make audit CONFI
 
 lock: venv ## A hash-locked requirement set for another LiteLLM release: make lock VERSION=1.106.2
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PY) scripts/lock.py $(VERSION)
+
+advisories: venv ## Ask a vulnerability service about every locked Python package; what is new goes into scripts/advisories.toml
+	@$(PY) scripts/advisories.py
 
 bench: venv ## Two ways to renew workers, measured side by side on the demo's host
 	@$(PY) scripts/bench.py

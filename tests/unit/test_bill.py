@@ -27,6 +27,7 @@ FOUND = [
     Part("litellm", "pypi", "aiohttp", "3.14.5", (ONE,)),
     Part("litellm", "npm", "@prisma/engines", "5.4.2", (THREE,)),
     Part("litellm", "file", "prisma-query-engine", "ac9d", (ONE,), ("pkg:github/prisma/prisma-engines@ac9d",)),
+    Part("litellm", "file", "prisma-schema-engine", "ac9d", (TWO,), ("pkg:github/prisma/prisma-engines@ac9d#schema",)),
     Part("ollama", "file", "ollama", "0.35.1", (TWO,), ("pkg:github/ollama/ollama@v0.35.1",)),
     Part("ollama", "model", "llama3.2", "3b", (ONE,)),
     Part("engine", "image", "portcullis/litellm:1.106.2-cd12", "", (TWO,)),
@@ -120,13 +121,21 @@ def test_the_document_is_valid_and_names_everything_by_its_purl() -> None:
             "pkg:pypi/aiohttp@3.14.5",
             "pkg:npm/%40prisma/engines@5.4.2",
             "pkg:github/prisma/prisma-engines@ac9d",
+            "pkg:github/prisma/prisma-engines@ac9d#schema",
             "pkg:github/ollama/ollama@v0.35.1",
             f"pkg:generic/ollama/llama3.2@3b?checksum={ONE}",
             f"pkg:oci/litellm@{TWO}",
         ]
     )
     (whole,) = [one for one in bom["dependencies"] if one["ref"] == "host:gw-1"]
-    assert len(whole["dependsOn"]) == len(FOUND) + 1, "and the operating system"
+    assert len(set(whole["dependsOn"])) == len(FOUND) + 1, "and the operating system"
+    assert {one["bom-ref"] for one in bom["components"]} == set(whole["dependsOn"])
+
+
+def test_nothing_on_a_host_has_the_name_of_something_else() -> None:
+    here = site.single()
+    purls = [text.rpartition(" ")[2] for one in COMPONENTS for text in one.bill(here) if "sha256sum" in text]
+    assert len(purls) == len(set(purls)) == 3
 
 
 def test_a_lock_has_a_digest_for_every_platform_and_the_package_itself_is_said_to_have_none() -> None:

@@ -113,9 +113,10 @@ def materials(here: Here) -> list[str]:
     if contained(here):
         return []
     folder = f"{ROOT}/current"
+    # Both are of one commit, so each is named by its folder there as well.
     purl = f"pkg:github/prisma/prisma-engines@{ENGINE_COMMIT}"
     engines = [
-        bill.file(f"{folder}/prisma/{name}", f"prisma-{name}", ENGINE_COMMIT, purl)
+        bill.file(f"{folder}/prisma/{name}", f"prisma-{name}", ENGINE_COMMIT, f"{purl}#{name}")
         for name in ("query-engine", "schema-engine")
     ]
     return [bill.locked(folder), bill.node_modules(f"{folder}/prisma/cache"), *engines]

@@ -3,7 +3,7 @@ INV ?= inventories/lab.py
 PY := .venv/bin/python
 LAB ?= demo
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check lab-up lab-down secrets verify audit lock bench docs venv
+.PHONY: help demo demo-down test check lab-up lab-down secrets rotate verify audit lock advisories bench docs venv
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lab-down: venv ## Remove a lab's hosts: make lab-down LAB=demo
 secrets: venv ## Strong secrets for an inventory's first deploy: make secrets INV=inventories/production.py
 	@$(PY) scripts/make_secrets.py $(INV)
 
+rotate: venv ## Another value for a secret: make rotate INV=inventories/production.py SECRET=LITELLM_MASTER_KEY
+	@$(PY) scripts/rotate_secrets.py $(INV) "$(SECRET)"
+
 verify: venv ## Ask everything an inventory's hosts run, as tests: make verify INV=inventories/production.py
 	$(PY) -m pytest tests/host --inventory $(INV)
 
@@ -47,6 +50,9 @@ audit: venv ## What is wrong with a LiteLLM deployment's files: make audit CONFI
 
 lock: venv ## A hash-locked requirement set for another LiteLLM release: make lock VERSION=1.106.2
 	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PY) scripts/lock.py $(VERSION)
+
+advisories: venv ## Ask a vulnerability service about every locked Python package; what is new goes into scripts/advisories.toml
+	@$(PY) scripts/advisories.py
 
 bench: venv ## Two ways to renew workers, measured side by side on the demo's host
 	@$(PY) scripts/bench.py

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
 from pyinfra.api import FactBase
 
-from deploys.lib import ledger
+from deploys.lib import bill, ledger
 from deploys.lib.bundle import Change
 from deploys.lib.component import Probe
 from deploys.lib.sizing import Machine
@@ -134,6 +134,15 @@ class Answer(FactBase[tuple[bool, str, int]]):
         if status == "124" and not detail:
             detail = "no answer in time"
         return status == "0", detail, int(milliseconds)
+
+
+class Bill(FactBase[str]):
+    """Lines of a host's bill of materials (``lib/bill.py``)."""
+
+    default = str
+
+    def command(self, commands: Mapping[str, Sequence[str]]) -> str:
+        return bill.question(commands)
 
 
 class StepProgress(FactBase[tuple[bool, str]]):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from deploys import operations
+from deploys.lib import bill, pyenv
 from deploys.lib.component import Component, ConfigFile, Here, Probe, Provision
 from deploys.lib.settings import Settings
 from deploys.lib.sizing import Demand, Machine
@@ -96,6 +97,12 @@ def provisions(here: Here) -> list[Provision]:
     ]
 
 
+def materials(here: Here) -> list[str]:
+    """Every package of the host, and what installs Python environments, where it has been needed."""
+    uv = bill.installed(pyenv.UV, f"{pyenv.UV}.txt")
+    return [bill.PACKAGES, f"[ ! -d {pyenv.UV} ] || {uv}"]
+
+
 BASE = Component(
     name="base",
     settings=BaseSettings,
@@ -105,5 +112,6 @@ BASE = Component(
     problems=problems,
     refusals=refusals,
     provisions=provisions,
+    bill=materials,
     group="all",
 )

@@ -162,5 +162,6 @@ ENGINE = Component(
     reaches=reaches,
     probes=probes,
     version=lambda here: "docker version --format '{{.Server.Version}}'" if is_wanted(here) else "",
+    bill=lambda here: [engine_images.used()] if is_wanted(here) else [],
     group="all",
 )

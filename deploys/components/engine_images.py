@@ -10,7 +10,7 @@ from deploys import operations, shipping
 from deploys.components.engine_settings import EngineSettings, built_elsewhere
 from deploys.lib import workshop
 from deploys.lib.component import Here, Probe
-from deploys.lib.containers import FOLDER
+from deploys.lib.containers import FOLDER, LABEL
 from deploys.lib.images import Image, build_script, present, prune_script, pruned
 from deploys.lib.transaction import STATE
 from deploys.lib.workshop import Registry
@@ -104,3 +104,13 @@ def stand_in(component: str, folder: str, script: str) -> None:
         script=script,
         creates=f"{folder}/venv/bin/python",
     )
+
+
+# Go's template of `docker inspect`; an image that was built here has no digest of a registry, and its own always one.
+_IMAGE = 'image{{"\\t"}}{{.Config.Image}}{{"\\t-\\t"}}{{.Image}}'
+
+
+def used() -> str:
+    """A shell command that prints the image of every container of ours, by its digest, for the bill of materials."""
+    ours = f"docker ps --all --quiet --filter label={LABEL}"
+    return f'found=$({ours}) && {{ [ -z "$found" ] || docker inspect -f {quote(_IMAGE)} $found | sort -u; }}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploys import operations
 from deploys.components.engine_settings import EngineSettings
+from deploys.lib import apt
 from deploys.lib.component import Here
 from deploys.lib.programs import TOOLS
 from deploys.lib.runtime import PROGRAM
@@ -11,16 +12,20 @@ from deploys.lib.tools import put_programs
 
 DEBIAN = ["docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables"]
 DOCKER = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
+# Recommended by these, and nothing that Debian has: somebody may want it.
+MAY_SUPPLY = [*DOCKER, "docker-ce-rootless-extras"]
+OFFICIAL, ORIGIN = "download.docker.com", "Docker"
+PREFERENCES = apt.preferences("docker")
 # Debian 12 has Docker 20.10 and the Compose of before, which knows neither our files nor BuildKit's.
 TOO_OLD = ("12",)
 KEY = "/etc/apt/keyrings/portcullis-docker.asc"
 SOURCES = "/etc/apt/sources.list.d/portcullis-docker.sources"
 # As https://docs.docker.com/engine/install/debian/ has it, with the key looked at. Two files that name one repository
-# with different keys end every use of apt, so somebody's own stays the only one.
+# with different keys end every use of apt, so somebody's own stays the only one, and supplies what it did.
 REPOSITORY = f"""
 . "$DATA"; . /etc/os-release
 if grep -qsF "$repository" $(ls -d /etc/apt/sources.list /etc/apt/sources.list.d/* | grep -vxF {SOURCES}); then
-    rm -f {SOURCES}; echo "the host has this repository already"
+    rm -f {SOURCES} {PREFERENCES}; echo "the host has this repository already"
 else
     install -d -m 0755 /etc/apt/keyrings
     curl -fsSL --retry 3 --max-time 120 -o {KEY}.part "$key"
@@ -32,9 +37,16 @@ else
     chmod 0644 {KEY}.part; mv -f {KEY}.part {KEY}
     printf '%s\\n' "Types: deb" "URIs: $repository" "Suites: $VERSION_CODENAME" "Components: stable" \\
         "Architectures: $(dpkg --print-architecture)" "Signed-By: {KEY}" >{SOURCES}
+    @CONFINED@
 fi
 apt-get -o DPkg::Lock::Timeout=300 -qq update
 """
+
+
+def repository_script(repository: str) -> str:
+    """The step that adds the repository, and lets it supply Docker and nothing in place of Debian's packages."""
+    confined = apt.confined("docker", MAY_SUPPLY, apt.pin(repository, OFFICIAL, ORIGIN))
+    return REPOSITORY.replace("@CONFINED@", confined)
 
 
 def is_debians(here: Here) -> bool:
@@ -58,7 +70,7 @@ def packages(here: Here) -> None:
     operations.step(
         name="engine | Package repository",
         key="engine-repository",
-        script=REPOSITORY,
+        script=repository_script(s.repository),
         # Settings' patterns keep out what a shell would not read as itself.
         stdin=f"repository='{s.repository}' key='{key}' fingerprint={s.repository_fingerprint}\n",
     )

@@ -18,7 +18,7 @@ from deploys.components.ollama_models import models_of
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.components.postgres import PostgresSettings
 from deploys.components.redis import RedisSettings
-from deploys.lib import pyenv
+from deploys.lib import bill, pyenv
 from deploys.lib.checks import unread_by_compose
 from deploys.lib.component import MONITORS, Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.probes import local_url, patiently
@@ -174,6 +174,7 @@ HEALTH = Component(
     listeners=lambda here: [
         Listener(here.settings(HealthSettings).port, ("python",), "health_port", askers=(MONITORS, "edge"))
     ],
+    bill=lambda here: [] if contained(here) else [bill.locked(f"{FOLDER}/current")],
     group="litellm",
     needs=("postgres", "redis"),
     serial=True,

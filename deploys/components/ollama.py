@@ -15,11 +15,13 @@ from deploys.components.ollama_models import (
     budget_question,
     generation,
     has_model,
+    listed,
     models_of,
     pull_script,
 )
 from deploys.components.ollama_runtime import ENVIRONMENT, UNIT, memory_mb, service_files
 from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
+from deploys.lib import bill
 from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
 from deploys.lib.probes import listens_only, system_user
@@ -168,6 +170,14 @@ def probes(here: Here) -> list[Probe]:
     ]
 
 
+def materials(here: Here) -> list[str]:
+    """The program that serves, by its digest, and every model that it has. In a container it is the host's file too."""
+    folder = f"{ROOT}/current"
+    version = f"\"$(readlink {folder} | sed 's,.*/,,; s/-.*//')\""
+    purl = f"\"pkg:github/ollama/ollama@v$(readlink {folder} | sed 's,.*/,,; s/-.*//')\""
+    return [bill.file(f"{folder}/bin/ollama", "ollama", version, purl), listed(base_url(here))]
+
+
 OLLAMA = Component(
     name="ollama",
     settings=OllamaSettings,
@@ -181,6 +191,7 @@ OLLAMA = Component(
     ready=ready,
     ready_seconds=300,
     provision=provision,
+    bill=materials,
     problems=problems,
     refusals=refusals,
     probes=probes,

@@ -173,3 +173,17 @@ def pull_script(url: str, s: OllamaSettings, model: Model, context: int, share_m
             "exit 1; }"
         )
     return "\n".join(lines)
+
+
+# The store says no release of a model but its tag.
+_LISTED = """
+import json, sys
+for one in json.load(sys.stdin)["models"]:
+    name, _, tag = one["name"].rpartition(":")
+    print("model", name, tag, "sha256:" + one["digest"].removeprefix("sha256:"), sep="\\t")
+"""
+
+
+def listed(url: str) -> str:
+    """A shell command that prints every model that is there, for the host's bill of materials."""
+    return f"{CURL} --max-time 10 {url}/api/tags | python3 -I -B -c {quote(_LISTED)}"

@@ -10,6 +10,7 @@ from deploys import operations
 from deploys.components import backups_install
 from deploys.components.backups_site import DEBIAN_MAJOR, backups
 from deploys.components.postgres_settings import PostgresSettings
+from deploys.lib import apt
 from deploys.lib.component import Here, Probe, Provision
 from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT
@@ -18,12 +19,26 @@ from deploys.lib.tools import put_programs
 
 PROGRAMS = tuple(ROOT / "payload" / "postgres" / name for name in ("database", "dumps.py"))
 SOURCES = "/etc/apt/sources.list.d/portcullis-postgresql.sources"
+PREFERENCES = apt.preferences("postgresql")
+OFFICIAL, ORIGIN = "apt.postgresql.org", "apt.postgresql.org"
+# The server of any version with what it needs of its own making, and the backups that have to be of the same making.
+MAY_SUPPLY = ["postgresql-*", "libpq5", "pgbackrest"]
+# The key comes with Debian's postgresql-common, which the step before this one installs: Debian vouches for it. A
+# repository that somebody else has named here too supplies what it did for them.
 REPOSITORY = (
     '. /etc/os-release; { echo "Types: deb"; cat "$DATA"; echo "Suites: $VERSION_CODENAME-pgdg"; '
     'echo "Components: main"; '
     'echo "Signed-By: /usr/share/postgresql-common/pgdg/apt.postgresql.org.asc"; } '
-    f">{SOURCES}; apt-get -o DPkg::Lock::Timeout=300 -qq update"
+    f">{SOURCES}; if grep -qsF //{OFFICIAL}/ /dev/null $(ls -d /etc/apt/sources.list /etc/apt/sources.list.d/* "
+    f"2>/dev/null | grep -vxF {SOURCES}); then rm -f {PREFERENCES}; else @CONFINED@; fi; "
+    "apt-get -o DPkg::Lock::Timeout=300 -qq update"
 )
+
+
+def repository_script(repository: str) -> str:
+    """The step that adds the repository, and lets it supply PostgreSQL and nothing in place of Debian's packages."""
+    confined = apt.confined("postgresql", MAY_SUPPLY, apt.pin(repository, OFFICIAL, ORIGIN))
+    return REPOSITORY.replace("@CONFINED@", confined)
 
 
 def major(here: Here) -> int:
@@ -79,7 +94,7 @@ def install(here: Here) -> None:
     operations.step(
         name="postgres | Package repository",
         key="postgres-repository",
-        script=REPOSITORY if s.version else f"rm -f {SOURCES}",
+        script=repository_script(s.repository) if s.version else f"rm -f {SOURCES} {PREFERENCES}",
         inputs=f"{s.repository} {s.version}",
         stdin=f"URIs: {s.repository}\n",
     )

@@ -185,6 +185,8 @@ class Component:
     ``runtimes`` are those under which it needs memory; under another one it declares nothing.
     ``listeners`` are the ports it listens on and who may ask them; ``reaches`` are addresses outside
     the site that it asks, beside those that its settings name as http:// or https://.
+    ``bill`` are shell commands that only look, and print what of other people's making the component has put on the
+    host; ``lib/bill.py`` says in what form.
     ``confined`` is the user of a service that has to do with nobody but its askers and what it reaches.
     ``remarks`` are questions whose wrong answers are told at the end of every run: nothing that a run could put right.
     ``group`` is the inventory group whose hosts get the component, and ``beside`` another one whose hosts get it as
@@ -222,6 +224,7 @@ class Component:
     confined: Account | None = None
     probes: Callable[[Here], list[Probe]] = _nothing
     version: Callable[[Here], str] = lambda here: ""
+    bill: Callable[[Here], list[str]] = _nothing
     serial: bool = False
     group: str = ""
     beside: str = ""

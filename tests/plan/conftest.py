@@ -19,7 +19,7 @@ WORKS = """case "$1 $2" in
 "buildx build") sleep 0.5; echo "#1 built" ;;
 "save "*) echo an image ;;
 esac"""
-HARDEN = "deploys/harden.py"
+HARDEN, SBOM = "deploys/harden.py", "deploys/sbom.py"
 # Inventories that differ from inventories/fake.py in one thing each.
 VARIED = {
     "compose": (
@@ -43,6 +43,12 @@ VARIED = {
         "_data = {'runtime': 'compose', 'fake_responses': _own,\n"
         "    'engine_images_from': 'controller'}\n"
         "litellm = [(name, {**data, **_data}) for name, data in litellm[:1]]\n"
+    ),
+    # Hosts that say what is on them.
+    "billed": (
+        "from inventories.fake import _answers, litellm, ollama, postgres, redis\n"
+        "_says = {'importlib.metadata': ['of\\tlitellm', 'pypi\\tlitellm\\t1.106.2\\tsha256:' + '1' * 64]}\n"
+        "litellm = [(name, {**data, 'fake_responses': {**_says, **_answers}}) for name, data in litellm[:1]]\n"
     ),
     "no-hosts": "litellm = []\n",
     "no-redis": "from inventories.fake import litellm, ollama, postgres\n",
@@ -206,6 +212,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             "rewind", BACK, "-y", "--debug", "--exclude", "@fake/gw-2", "--data", "restore_dump=true"
         ),
         "back elsewhere": lambda: pyinfra(str(root / BACK), "-y", "--debug", inventory=fake, cwd=folder),
+        "bill": on("billed", SBOM, "-y", "--debug", "--limit", "litellm", "--data", f"to={folder}/bills"),
+        "no bill": on("billed", SBOM, "-y", "--debug", "--limit", "redis", "--data", f"to={folder}/bills"),
         "part of the site": lambda: pyinfra(SITE, "--json", "--limit", "litellm"),
     }
 

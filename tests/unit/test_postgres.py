@@ -10,7 +10,7 @@ import re
 import pytest
 
 from deploys.components import postgres, postgres_extra, postgres_install, postgres_salt
-from deploys.components.postgres import POSTGRES
+from deploys.components.postgres import POSTGRES, PostgresSettings
 from deploys.components.postgres_tuning import tuning
 from deploys.lib.component import Here
 from deploys.lib.scram import verifier
@@ -19,7 +19,14 @@ from tests.unit import golden, site
 
 
 def test_rendered_files(pytestconfig: pytest.Config) -> None:
-    golden.check(POSTGRES, pytestconfig, {"repository.sh": postgres_install.REPOSITORY + "\n"})
+    golden.check(
+        POSTGRES,
+        pytestconfig,
+        {
+            "repository.sh": postgres_install.repository_script(PostgresSettings.model_fields["repository"].default)
+            + "\n"
+        },
+    )
 
 
 def admitted(here: Here) -> list[str]:

@@ -33,7 +33,7 @@ TOO_LONG = {
 }
 DRIVES_PYINFRA = {
     f"deploys/lib/{name}.py"
-    for name in ("apply", "back", "deploy", "pyinfra_host", "report", "rewind", "session", "tools")
+    for name in ("apply", "back", "billing", "deploy", "pyinfra_host", "report", "rewind", "session", "tools")
 }
 
 

@@ -20,7 +20,7 @@ from deploys.components.litellm.config import (
     postgres_settings,
 )
 from deploys.components.litellm.image import image
-from deploys.components.litellm.install import ROOT, install, version_folder
+from deploys.components.litellm.install import ROOT, install, materials, version_folder
 from deploys.components.litellm.probes import (
     CONFIG,
     ENVIRONMENT,
@@ -243,6 +243,7 @@ LITELLM = Component(
         *metrics.listeners(here.settings(LitellmSettings)),
     ],
     version=lambda here: f"readlink {ROOT}/current | sed 's,.*/,,; s/-.*//'",
+    bill=materials,
     serial=True,
     needs=("postgres", "redis"),
     hints=hints,

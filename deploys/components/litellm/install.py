@@ -7,10 +7,11 @@ from shlex import quote
 
 from deploys import operations
 from deploys.components.litellm.settings import PAYLOAD, LitellmSettings
-from deploys.lib import pyenv
+from deploys.lib import bill, pyenv
 from deploys.lib.component import Here
 from deploys.lib.probes import system_user
 from deploys.lib.render import render
+from deploys.lib.runtime import contained
 
 ROOT = "/opt/litellm"
 # The commit of Prisma's engines that prisma==0.11.0 (Prisma 5.4.2) is made for, and the platform Debian 12 and 13
@@ -105,3 +106,17 @@ def mirror_check(s: LitellmSettings) -> str:
         for url in urls
     ]
     return "; ".join(asks)
+
+
+def materials(here: Here) -> list[str]:
+    """The environment that serves, Prisma's command line and its engines; what is in an image is the image's."""
+    if contained(here):
+        return []
+    folder = f"{ROOT}/current"
+    # Both are of one commit, so each is named by its folder there as well.
+    purl = f"pkg:github/prisma/prisma-engines@{ENGINE_COMMIT}"
+    engines = [
+        bill.file(f"{folder}/prisma/{name}", f"prisma-{name}", ENGINE_COMMIT, f"{purl}#{name}")
+        for name in ("query-engine", "schema-engine")
+    ]
+    return [bill.locked(folder), bill.node_modules(f"{folder}/prisma/cache"), *engines]

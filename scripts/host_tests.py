@@ -15,8 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
 SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "killed", "store", "compose", "switch")]
-# Asked for by name: minutes of waiting until hosts put back what shut everybody out, or until images are built again.
-BY_NAME = [f"{HOSTS}/test_{name}.py" for name in ("firewall", "hardening", "first_switch", "shipping")]
+# Asked for by name: minutes of waiting until hosts put back what shut everybody out, or until images are built again;
+# a first deploy that is watched, and gateways that restart for each new secret.
+BY_NAME = [
+    f"{HOSTS}/test_{name}.py" for name in ("firewall", "hardening", "first_switch", "shipping", "canary", "rotation")
+]
 ROWS = {
     "first": ["tests/lab", HOSTS, *(f"--ignore={path}" for path in [*SECOND, *BY_NAME])],
     "second": SECOND,

@@ -28,25 +28,8 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 # The usual first, then what breaks it; each lab's tests in a row.
 ORDER = (
     *("deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys", "lavish"),
-    *(
-        "refusals",
-        "upgrade",
-        "migrations",
-        "rollback",
-        "lock",
-        "first_switch",
-        "split",
-        "firewall",
-        "tls",
-        "compose",
-        "shipping",
-        "switch",
-        "interrupted",
-        "killed",
-        "store",
-        "backups",
-        "hardening",
-    ),
+    *("refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split", "firewall", "tls", "compose"),
+    *("shipping", "switch", "interrupted", "killed", "store", "backups", "hardening", "rotation", "canary"),
 )
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}

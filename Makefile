@@ -18,7 +18,7 @@ demo: venv ## A gateway on a disposable local host, deployed over SSH, checked a
 demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
-test: check ## Every test: check, and the host tier on disposable hosts (all but five, README.md)
+test: check ## Every test: check, and the host tier on disposable hosts (but for some that are long, README.md)
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
 	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py

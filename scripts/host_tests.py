@@ -28,6 +28,8 @@ NAMED = (
     "edge",
     "edge_traffic",
     "edge_acme",
+    "canary",
+    "rotation",
 )
 BY_NAME = [f"{HOSTS}/test_{name}.py" for name in NAMED]
 ROWS = {

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from tests.host.support import Server
 from tests.host.support_lab import say
@@ -71,15 +71,15 @@ def services(server: Server) -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def polling(urls: Mapping[str, str], every: float = 0.05) -> Iterator[dict[str, list[tuple[float, str]]]]:
-    """While the block runs, ask each URL again and again; gives every failure with its moment, by name."""
+def polling(urls: Mapping[str, str | Request], every: float = 0.05) -> Iterator[dict[str, list[tuple[float, str]]]]:
+    """While the block runs, ask each URL or request again and again; gives every failure with its moment, by name."""
     failures: dict[str, list[tuple[float, str]]] = {name: [] for name in urls}
     counts = dict.fromkeys(urls, 0)
     stop = threading.Event()
     # A proxy of this machine's for the internet is not on the way to a host under test.
     opener = build_opener(ProxyHandler({}))
 
-    def poll(name: str, url: str) -> None:
+    def poll(name: str, url: str | Request) -> None:
         while not stop.is_set():
             began = time.monotonic()
             try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from deploys.components.litellm.probes import base_url
 from deploys.lib.component import Component
 from deploys.lib.containers import LABEL
 from deploys.lib.runtime import contained, main_pid
@@ -63,6 +65,23 @@ folders = [f for f in ("/etc", "/opt", "/var/lib", "/var/log", "/var/backups", "
 done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f", "-", *folders], input=values,
                       capture_output=True, text=True, preexec_fn=nobody, cwd="/")
 print(done.stdout)
+"""
+# Runs on the host in the control group of a unit, whose addresses the kernel filters. A packet that is not let out is
+# an error at once, where a connection would only not come about.
+INSIDE = """
+import os, socket, subprocess
+group = subprocess.run(["systemctl", "show", "-p", "ControlGroup", "--value", UNIT], capture_output=True, text=True)
+roots = [f for f in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified") if os.path.exists(f + group.stdout.strip())]
+roots = [f for f in roots if os.path.exists(f + "/cgroup.controllers")]
+with open(roots[0] + group.stdout.strip() + "/cgroup.procs", "w") as file:
+    file.write(str(os.getpid()))
+for address in ADDRESSES:
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        one.sendto(b"x", (address, 9))
+        print("sent")
+    except OSError as error:
+        print(type(error).__name__)
 """
 
 
@@ -151,6 +170,19 @@ def test_what_runs_beside_the_services_is_in_its_sandbox_too(server: Server) -> 
     found = _exposure(server, [unit for unit in exposure.UNITS if "@" not in unit])
     assert found
     assert {unit: number for unit, number in found.items() if number > exposure.allowed(unit)} == {}
+
+
+def test_the_gateway_cannot_ask_for_the_machines_credentials(litellm_server: Server) -> None:
+    """Whoever makes it fetch a picture would get what clouds hand out at that address to every machine."""
+    server = litellm_server
+    if contained(server.here):
+        pytest.skip("containers have a network of Docker's")
+    if server.sh("stat -f -c %T /sys/fs/cgroup /sys/fs/cgroup/unified 2>/dev/null | grep -q cgroup2").status:
+        pytest.skip("addresses are filtered in control groups of version 2, which this host has not")
+    own = urlsplit(base_url(server.here)).hostname
+    for unit in ("litellm.service", "portcullis-health.service"):
+        done = server.python(f"UNIT, ADDRESSES = {unit!r}, {('169.254.169.254', '224.0.0.251', own)!r}\n{INSIDE}")
+        assert done.out.split() == ["PermissionError", "PermissionError", "sent"], (unit, done)
 
 
 def _containers(server: Server, component: Component) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ UNITS = {
     # As the user of the database, whose shared memory must stay: RemoveIPC= would take it away.
     "portcullis-backup.service": 1.2,
     "portcullis-restore-drill.service": 1.2,
-    "portcullis-pgbackrest.service": 1.2,
+    # What of the tasks' rules was tried with no backup host is not on its server.
+    "portcullis-pgbackrest.service": 1.8,
     # As root, for rules of the kernel's.
     "portcullis-firewall.service": 1.6,
 }

@@ -194,8 +194,7 @@ class Ledger(FactBase[list[dict[str, Any]]]):
         return f"{ledger.there()}; if [ -x \"$ledger\" ]; then $ledger list {quote(root)}; else echo '[]'; fi"
 
     def process(self, output: list[str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads("\n".join(output))
-        return found
+        return list(json.loads("\n".join(output)))
 
 
 class WayBack(FactBase[dict[str, Any]]):
@@ -207,8 +206,7 @@ class WayBack(FactBase[dict[str, Any]]):
         return f'{ledger.there()}; if [ -x "$ledger" ]; then {asked}; else echo {quote(json.dumps(none))}; fi'
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads("\n".join(output))
-        return found
+        return dict(json.loads("\n".join(output)))
 
 
 class Data(FactBase[dict[str, Any]]):
@@ -235,9 +233,8 @@ class Copy(FactBase[dict[str, Any]]):
 
     def process(self, output: list[str]) -> dict[str, Any]:
         said = output[-1] if output else "nothing was answered"
-        found: dict[str, Any] = (
-            json.loads(said) if said.startswith("{") else {"problem": said.partition(": ")[2] or said}
-        )
+        problem = {"problem": said.partition(": ")[2] or said}
+        found: dict[str, Any] = json.loads(said) if said.startswith("{") else problem
         return found
 
 

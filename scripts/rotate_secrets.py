@@ -34,6 +34,9 @@ MEANS = {
     "there are need the earlier one, so keep it as long as them.",
     "BACKUPS_TLS_SECRET": "The certificates between the database's host and the backup host are replaced, in one run "
     "for both. The database's log waits meanwhile.",
+    "SITE_TLS_SECRET": "Servers with certificates of the site's own get others in one run. Give that run the earlier "
+    "value too, as docs/inside.md says, or gateways refuse their servers until their own turn. Clients of an edge "
+    "with such a certificate have to be given its new authority.",
 }
 REFUSED = {
     "LITELLM_SALT_KEY": "LiteLLM encrypts what is stored in the database (providers' keys, models, credentials) with "

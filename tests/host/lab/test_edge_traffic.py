@@ -103,6 +103,6 @@ def test_both_away_is_waited_for(played: Deployed, traffic: Traffic) -> None:
             server.out("systemctl --no-block restart litellm")
         time.sleep(10)
         for server in gateways(played):
-            until(lambda server=server: Gateway(server).chat(POSTED).status == 200, 90, "it answers again")
+            until(lambda server=server: Gateway(server).chat(POSTED).status == 200, 150, "it answers again")
 
     assert during("restart of both at once", traffic, restart, 10) == []

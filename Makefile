@@ -24,7 +24,7 @@ test: check ## Every test: check, and the host tier on disposable hosts (but for
 	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
 
 check: export PYTHONDONTWRITEBYTECODE =
-check: venv ## Lint, types, unit and plan tests; needs no root, a minute and a half on two cores
+check: venv ## Lint, types, unit and plan tests; needs no root, about three minutes on two cores
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

@@ -167,7 +167,12 @@ def _exposure(server: Server, units: list[str]) -> dict[str, float]:
 def test_what_runs_beside_the_services_is_in_its_sandbox_too(server: Server) -> None:
     if contained(server.here):
         pytest.skip("what runs in a container has the container's sandbox")
-    found = _exposure(server, [unit for unit in exposure.UNITS if "@" not in unit])
+    units = [unit for unit in exposure.UNITS if "@" not in unit]
+    if not server.has("edge"):
+        # Debian's own, which came with the program that others use under units of ours: nobody needs it.
+        units.remove("haproxy.service")
+        assert server.sh("systemctl is-active --quiet haproxy.service").status, "it runs, and serves nobody"
+    found = _exposure(server, units)
     if not found:
         pytest.skip("nothing runs beside them here")
     assert {unit: number for unit, number in found.items() if number > exposure.allowed(unit)} == {}

@@ -34,7 +34,8 @@ def backup_words(plan: Backups, here: Here, kind: str) -> list[str]:
     """The command that makes a backup, as its unit runs it; ``kind`` is auto, full or diff."""
     words = [program("backup"), "now", plan.s.stanza, "--kind", kind, "--full-days", str(plan.s.full_days)]
     salt = salt_of(here)
-    return [*words, *(["--proof", sealed(salt)] if salt else [])]
+    # In one word: one proof of 64 begins with a dash.
+    return [*words, *([f"--proof={sealed(salt)}"] if salt else [])]
 
 
 def drill_words(plan: Backups) -> list[str]:

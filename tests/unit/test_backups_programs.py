@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
+from deploys.components.backups_files import backup_words
+from deploys.components.backups_proof import sealed
+from deploys.components.backups_site import backups
 from deploys.lib.render import ROOT
+from tests.unit import site
 
 
 def load(name: str) -> ModuleType:
@@ -89,3 +93,18 @@ def test_pgbackrests_own_sentence_is_passed_on(monkeypatch: pytest.MonkeyPatch) 
     assert program.reason(said) == "unable to load info file"
     assert program.reason("") == "no reason given"
     assert round(program.age_hours(backup("x", time.time() - 7200))) == 2
+
+
+def test_a_proof_that_begins_with_a_dash_is_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    salt = "a-salt-key-of-thirty-two-characters-64"
+    assert sealed(salt).startswith("-"), "one of 64 does"
+    monkeypatch.setitem(site.SECRETS, "LITELLM_SALT_KEY", salt)
+    here = site.single()
+    plan = backups(here)
+    assert plan
+    words = backup_words(plan, here, "auto")
+    program, made = load("backup"), []
+    monkeypatch.setattr(program, "make", lambda *given: made.append(given))
+    monkeypatch.setattr(sys, "argv", words)
+    program.main()
+    assert made == [("gateway", "auto", 7, sealed(salt))]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from shlex import quote
 
-from deploys.components import edge_acme
+from deploys.components import edge_acme, edge_paths
 from deploys.components.edge_settings import EdgeSettings
 from deploys.lib.component import Here, Probe
 from deploys.lib.probes import patiently
@@ -27,7 +28,7 @@ def bracketed(address: str) -> str:
 
 def listening(s: EdgeSettings) -> str:
     """Address and port at which its own host reaches it."""
-    return f"{bracketed({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(s.listen, s.listen))}:{s.port}"
+    return f"{bracketed(_asker(s))}:{s.port}"
 
 
 def at(here: Here) -> tuple[str, str]:
@@ -48,15 +49,35 @@ def answered(here: Here, path: str, status: int, *options: str) -> str:
     return f'said=$({asking(here, path, *options)}); echo "$said"; [ "$said" = {status} ]'
 
 
+def _asker(s: EdgeSettings) -> str:
+    """The address from which its own host asks it."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(s.listen, s.listen)
+
+
+def _is_operator(s: EdgeSettings) -> bool:
+    asker = ipaddress.ip_address(_asker(s))
+    return any(asker in ipaddress.ip_network(one) for one in s.operator_networks)
+
+
+def _is_open(s: EdgeSettings, path: str) -> bool:
+    return any(re.search(one, path) for one in edge_paths.opened(s.paths, s.extra_paths))
+
+
+def refusal(here: Here) -> int:
+    """What a request for the models without a key gets: a gateway's 401, or the edge's 403 where they are closed."""
+    s: EdgeSettings = here.settings(EdgeSettings)
+    return 401 if _is_operator(s) or _is_open(s, "/v1/models") else 403
+
+
 def ready(here: Here) -> str:
-    """A gateway behind it refuses a request without a key."""
-    return f"{{ {answered(here, '/v1/models', 401)}; }} >/dev/null"
+    """A request without a key is refused, by a gateway behind it unless the path is closed."""
+    return f"{{ {answered(here, '/v1/models', refusal(here))}; }} >/dev/null"
 
 
 def probes(here: Here) -> list[Probe]:
     s: EdgeSettings = here.settings(EdgeSettings)
     found = [
-        Probe("answers over TLS, by a gateway", answered(here, "/v1/models", 401)),
+        Probe("answers over TLS, by a gateway", answered(here, "/v1/models", refusal(here))),
         Probe("has a certificate for another two weeks", certificate_lasts(certificate(s))),
         Probe("serves the certificate that it was given", same_certificate(here)),
         Probe(
@@ -70,8 +91,9 @@ def probes(here: Here) -> list[Probe]:
         found += edge_acme.probes()
     if len(here.of("litellm")) > 1:
         found.append(Probe("has every gateway ready", patiently(every_gateway(), times=8, pause=2)))
-    if not any(ipaddress.ip_address("127.0.0.1") in ipaddress.ip_network(one) for one in s.operator_networks):
-        paths = ("/", "/ui/", "/key/list", "/v1/../key/list", "/health", "/metrics", "/docs")
+    every = ("/", "/ui/", "/key/list", "/v1/../key/list", "/health", "/metrics", "/docs")
+    paths = [path for path in every if not _is_open(s, path)]
+    if paths and not _is_operator(s):
         closed = " && ".join(f"{{ {answered(here, path, 403, '--path-as-is')}; }} >/dev/null" for path in paths)
         found.append(Probe("keeps what is for operators from others", f"{closed} && echo '{len(paths)} paths'"))
     return found

@@ -118,7 +118,7 @@ class EdgeSettings(TlsSettings):
         15,
         ge=1,
         le=300,
-        description="Seconds in which a request's head, and the first 16 KiB of the rest, have to come.",
+        description="Seconds in which a request's head, and the first 31 KiB of the rest, have to come.",
     )
     idle_seconds: int = Field(
         60, ge=1, le=3600, description="Seconds without a byte from or to a client after which a connection is closed."

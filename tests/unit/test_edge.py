@@ -177,6 +177,19 @@ def test_wrong_settings_are_refused_by_name(data: dict[str, Any], said: str) -> 
     assert caught.value.problems[0].startswith(f"gateway.example.org: {said}"), caught.value.problems
 
 
+def test_it_is_asked_for_what_its_settings_leave_open() -> None:
+    def closed(**data: Any) -> str:
+        here = site.whole(**data)
+        (probe,) = [one for one in EDGE.probes(here) if one.name.startswith("keeps what is for operators")] or [None]
+        return probe.command if probe else ""
+
+    assert '"$said" = 401' in EDGE.ready(site.whole())
+    assert '"$said" = 403' in EDGE.ready(site.whole(edge_paths=["chat"]))
+    assert '"$said" = 401' in EDGE.ready(site.whole(edge_paths=["chat"], edge_operator_networks=["127.0.0.0/8"]))
+    assert "/metrics" in closed() and "/metrics" not in closed(edge_extra_paths=["/metrics"])
+    assert not closed(edge_listen="10.0.0.5", edge_operator_networks=["10.0.0.0/24"])
+
+
 def test_settings_reach_the_configuration() -> None:
     def text(**data: Any) -> str:
         return golden.rendered(EDGE, site.whole(**data))[CONFIG]

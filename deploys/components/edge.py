@@ -84,8 +84,6 @@ def files(here: Here) -> list[ConfigFile]:
         hosts=[one for name in s.names for one in dict.fromkeys((name, bracketed(name)))],
         gateways=gateways(here),
         silence=longest_silence(here),
-        # Every third of them goes to another gateway at once, where there is one.
-        tries=s.hold_seconds if len(here.of("litellm")) == 1 else s.hold_seconds * 3 // 2,
         buffer=BUFFER,
         certificate=certificate(s),
         challenges=edge_acme.PORT if s.tls == "acme" else 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from shlex import quote
-from typing import Any
+from typing import Any, cast
 
 from pyinfra.api import FactBase
 
@@ -194,7 +194,7 @@ class Ledger(FactBase[list[dict[str, Any]]]):
         return f"{ledger.there()}; if [ -x \"$ledger\" ]; then $ledger list {quote(root)}; else echo '[]'; fi"
 
     def process(self, output: list[str]) -> list[dict[str, Any]]:
-        return list(json.loads("\n".join(output)))
+        return cast(list[dict[str, Any]], json.loads("\n".join(output)))
 
 
 class WayBack(FactBase[dict[str, Any]]):
@@ -206,7 +206,7 @@ class WayBack(FactBase[dict[str, Any]]):
         return f'{ledger.there()}; if [ -x "$ledger" ]; then {asked}; else echo {quote(json.dumps(none))}; fi'
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        return dict(json.loads("\n".join(output)))
+        return cast(dict[str, Any], json.loads("\n".join(output)))
 
 
 class Data(FactBase[dict[str, Any]]):

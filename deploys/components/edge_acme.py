@@ -9,7 +9,7 @@ from __future__ import annotations
 from shlex import quote
 
 from deploys import operations
-from deploys.components.edge_settings import EdgeSettings
+from deploys.components.edge_settings import EdgeSettings, is_address
 from deploys.lib import tls
 from deploys.lib.component import ConfigFile, Here, Probe, Provision
 from deploys.lib.programs import TOOLS
@@ -101,7 +101,7 @@ def problems(here: Here) -> list[str]:
         return [f"edge_tls: the ACME authority asks one host for a name, and there are {names}; give a certificate"]
     if s.http_port != 80:
         return [f"edge_http_port: it is {s.http_port or 'none'}, and the ACME authority asks at port 80"]
-    if addresses := [name for name in s.names if ":" in name or name.replace(".", "").isdigit()]:
+    if addresses := [name for name in s.names if is_address(name)]:
         return [f"edge_names: {addresses[0]} is an address, for which certbot of Debian asks no certificate"]
     if s.acme_authority:
         try:

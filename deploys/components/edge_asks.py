@@ -7,9 +7,10 @@ import re
 from shlex import quote
 
 from deploys.components import edge_acme, edge_paths
-from deploys.components.edge_settings import EdgeSettings
+from deploys.components.edge_settings import EdgeSettings, is_address
+from deploys.components.transport import lasting
 from deploys.lib.component import Here, Probe
-from deploys.lib.probes import patiently
+from deploys.lib.probes import bracketed, own_address, patiently
 
 CERTIFICATE = "/etc/haproxy/edge.pem"
 ADMIN = "/run/haproxy/admin.sock"
@@ -22,13 +23,9 @@ def certificate(s: EdgeSettings) -> str:
     return edge_acme.CERTIFICATE if s.tls == "acme" else CERTIFICATE
 
 
-def bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
 def listening(s: EdgeSettings) -> str:
     """Address and port at which its own host reaches it."""
-    return f"{bracketed(_asker(s))}:{s.port}"
+    return f"{bracketed(own_address(s.listen))}:{s.port}"
 
 
 def at(here: Here) -> tuple[str, str]:
@@ -49,13 +46,8 @@ def answered(here: Here, path: str, status: int, *options: str) -> str:
     return f'said=$({asking(here, path, *options)}); echo "$said"; [ "$said" = {status} ]'
 
 
-def _asker(s: EdgeSettings) -> str:
-    """The address from which its own host asks it."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(s.listen, s.listen)
-
-
 def _is_operator(s: EdgeSettings) -> bool:
-    asker = ipaddress.ip_address(_asker(s))
+    asker = ipaddress.ip_address(own_address(s.listen))
     return any(asker in ipaddress.ip_network(one) for one in s.operator_networks)
 
 
@@ -78,7 +70,7 @@ def probes(here: Here) -> list[Probe]:
     s: EdgeSettings = here.settings(EdgeSettings)
     found = [
         Probe("answers over TLS, by a gateway", answered(here, "/v1/models", refusal(here))),
-        Probe("has a certificate for another two weeks", certificate_lasts(certificate(s))),
+        Probe("has a certificate for another two weeks", lasting(certificate(s), WARNING_SECONDS)),
         Probe("serves the certificate that it was given", same_certificate(here)),
         Probe(
             "speaks no older TLS",
@@ -99,16 +91,9 @@ def probes(here: Here) -> list[Probe]:
     return found
 
 
-def certificate_lasts(path: str) -> str:
-    return (
-        f"openssl x509 -noout -enddate -in {path}; "
-        f"openssl x509 -noout -checkend {WARNING_SECONDS} -in {path} >/dev/null"
-    )
-
-
 def same_certificate(here: Here) -> str:
     s: EdgeSettings = here.settings(EdgeSettings)
-    name = "" if s.names[0].replace(".", "").isdigit() or ":" in s.names[0] else f"-servername {s.names[0]} "
+    name = "" if is_address(s.names[0]) else f"-servername {s.names[0]} "
     show = "openssl x509 -noout -fingerprint -sha256"
     return (
         f"theirs=$(timeout 10 openssl s_client -connect {quote(listening(s))} {name}</dev/null 2>/dev/null | {show}); "

@@ -23,8 +23,13 @@ PATH = worded(
 )
 
 
+def is_address(name: str) -> bool:
+    """Whether ``name`` is meant as an IP address, and not as a name of the DNS."""
+    return ":" in name or name.replace(".", "").isdigit()
+
+
 def _name(value: str) -> str:
-    if value.replace(".", "").isdigit() or ":" in value:
+    if is_address(value):
         try:
             return str(ipaddress.ip_address(value))
         except ValueError:

@@ -24,7 +24,7 @@ from deploys.components.ollama_settings import ROOT, OllamaSettings, version_fol
 from deploys.lib import bill
 from deploys.lib.checks import out_of_reach
 from deploys.lib.component import Component, ConfigFile, Here, Link, Listener, Probe
-from deploys.lib.probes import listens_only, system_user
+from deploys.lib.probes import bracketed, listens_only, system_user
 from deploys.lib.render import ROOT as PROJECT
 from deploys.lib.render import render
 from deploys.lib.runtime import contained, main_pid
@@ -54,11 +54,6 @@ def base_url(here: Here) -> str:
 def asked_url(here: Here) -> str:
     """Where the gateways ask this host's Ollama."""
     return ollama_guard.reached_at(here, ollama_guard.address(here))
-
-
-def bracketed(address: str) -> str:
-    """An IP address as the host part of a URL."""
-    return f"[{address}]" if ":" in address else address
 
 
 def problems(here: Here) -> list[str]:

@@ -11,6 +11,7 @@ import ipaddress
 from deploys import operations
 from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import ConfigFile, Here, Probe
+from deploys.lib.probes import bracketed
 from deploys.lib.render import render
 
 UNIT = "portcullis-ollama-guard.service"
@@ -60,17 +61,13 @@ def listen(here: Here) -> str:
     return "::1" if ipaddress.ip_address(where).version == 6 else "127.0.0.1"
 
 
-def _bracketed(text: str) -> str:
-    return f"[{text}]" if ":" in text else text
-
-
 def reached_at(here: Here, where: str) -> str:
     """The URL at ``where``, as others ask it; without a slash at the end."""
     place = ipaddress.ip_address(where)
     if place.is_unspecified:
         # "Every address" is where it listens, not where anyone can ask it.
         place = ipaddress.ip_address(here.member.address or ("127.0.0.1" if place.version == 4 else "::1"))
-    return f"http://{_bracketed(str(place))}:{here.settings(OllamaSettings).port}"
+    return f"http://{bracketed(str(place))}:{here.settings(OllamaSettings).port}"
 
 
 def install(here: Here) -> None:
@@ -94,8 +91,8 @@ def files(here: Here) -> list[ConfigFile]:
     text = render(
         "ollama/guard.cfg.j2",
         s,
-        where=f"{_bracketed(address(here))}:{s.port}",
-        inside=f"{_bracketed(listen(here))}:{s.port}",
+        where=f"{bracketed(address(here))}:{s.port}",
+        inside=f"{bracketed(listen(here))}:{s.port}",
         # This host itself, for questions whether it works.
         askers=list(dict.fromkeys([*askers, *([here.member.address] if here.member.address else [])])),
         reads=READS,
@@ -117,7 +114,7 @@ def check(here: Here) -> list[str]:
         f'said=$(haproxy -c -q -f {CONFIG} 2>&1) || {{ printf "%s\\n" "$said" | head -n 2; exit 1; }}',
         # Where it does not run it is started by what follows, and needs the address at which Ollama may be yet.
         f"if systemctl is-active --quiet {UNIT}; then systemctl reload {UNIT}; "
-        f"elif ss -Hltn | awk '{{print $4}}' | grep -qxF '{_bracketed(address(here))}:{s.port}'; then "
+        f"elif ss -Hltn | awk '{{print $4}}' | grep -qxF '{bracketed(address(here))}:{s.port}'; then "
         "systemctl stop ollama.service; fi",
     ]
 

@@ -101,13 +101,18 @@ def reached(here: Here) -> dict[str, list[str]]:
     return found
 
 
+def exchange_problems(s: TlsSettings, prefix: str) -> list[str]:
+    """Why the secret of a site cannot be exchanged as the settings have it."""
+    same = s.tls_secret_before and s.tls_secret_before == s.tls_secret
+    return [f"{prefix}tls_secret_before: is {prefix}tls_secret itself; remove it"] if same else []
+
+
 def problems(s: TlsSettings, prefix: str, here: Here) -> list[str]:
     """Why gateways would refuse this service, or it its key, under keys that begin with ``prefix``."""
     if s.tls != "site" and s.tls_secret_before:
         return [f'{prefix}tls_secret_before: says what was before {prefix}tls = "site", which this is not; remove it']
     if s.tls == "site":
-        same = s.tls_secret_before and s.tls_secret_before == s.tls_secret
-        return [f"{prefix}tls_secret_before: is {prefix}tls_secret itself; remove it"] if same else []
+        return exchange_problems(s, prefix)
     if not s.secured:
         return []
     if missing := [prefix + name for name in ("tls_certificate", "tls_key", "tls_ca") if not getattr(s, name)]:
@@ -130,11 +135,11 @@ def asking(address: str, port: int, authority: str, protocol: str = "") -> str:
     )
 
 
-def lasting(certificate: str) -> str:
-    """A shell command that is true when the certificate in a file is good for another week, and says until when."""
+def lasting(certificate: str, seconds: int = WARNING_SECONDS) -> str:
+    """A shell command that is true when the certificate in a file lasts so long, a week, and says until when."""
     return (
         f"openssl x509 -noout -enddate -in {certificate}; "
-        f"openssl x509 -noout -checkend {WARNING_SECONDS} -in {certificate} >/dev/null"
+        f"openssl x509 -noout -checkend {seconds} -in {certificate} >/dev/null"
     )
 
 

@@ -131,7 +131,7 @@ def _site_signed(
         .add_extension(_usage(authority=not names), critical=True)
     )
     if names:
-        made = made.add_extension(x509.SubjectAlternativeName([_name(one) for one in names]), critical=False)
+        made = made.add_extension(x509.SubjectAlternativeName([general_name(one) for one in names]), critical=False)
         made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     # Not Ed25519: PostgreSQL and libpq bind a password's proof to the hash that a certificate is signed with, and end
     # a connection whose certificate has none (be_tls_get_certificate_hash in be-secure-openssl.c).
@@ -139,7 +139,8 @@ def _site_signed(
     return signed.public_bytes(Encoding.PEM).decode()
 
 
-def _name(text: str) -> x509.GeneralName:
+def general_name(text: str) -> x509.GeneralName:
+    """An IP address, or a name of the DNS, as a certificate has it."""
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

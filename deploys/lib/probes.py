@@ -19,10 +19,19 @@ def patiently(command: str, times: int, pause: int) -> str:
     return f"n=0; until {command}; do n=$((n + 1)); [ $n -lt {times} ] || exit 1; sleep {pause}; done"
 
 
+def bracketed(address: str) -> str:
+    """An IP address, or a name, as the host part of a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def own_address(listen: str) -> str:
+    """The address at which its own host reaches a service that listens at ``listen``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)
+
+
 def local_url(listen: str, port: int) -> str:
     """Where a service that listens at ``listen`` answers on its own host; without a slash at the end."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return f"http://{bracketed(own_address(listen))}:{port}"
 
 
 def system_user(name: str, home: str, shell: str = "/usr/sbin/nologin") -> str:

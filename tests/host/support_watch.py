@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from tests.host.support import Server
-from tests.host.support_lab import say
+from tests.host.support_lab import run, say
 
 # Content, mode and owner of everything under /etc and /usr/local; of /opt the names, sizes and times, which is enough
 # to notice any write and does not read gigabytes. Without what says which run made a file: a file that was changed and
@@ -68,6 +68,15 @@ def services(server: Server) -> dict[str, dict[str, str]]:
         lines = server.out(f"systemctl show -p MainPID -p NRestarts -p InvocationID -p ActiveState {unit}").splitlines()
         shown[unit] = dict(line.partition("=")[::2] for line in lines)
     return shown
+
+
+def assert_second_run_changes_nothing(lab: str, on: Sequence[Server]) -> None:
+    """Run again with the same input: no operation changes anything, and no service is started anew."""
+    before = {server.name: services(server) for server in on}
+    second = run(lab)
+    assert second.status == 0, second.problem
+    assert second.totals["no_change"] == second.totals["hosts"] > 0, f"changed: {second.changed}"
+    assert {server.name: services(server) for server in on} == before
 
 
 @contextmanager

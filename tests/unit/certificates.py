@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from deploys.lib.authority import general_name
 
 
 def named(text: str) -> x509.Name:
@@ -41,7 +42,7 @@ class Authority:
     def sign(self, addresses: Sequence[str], first: int = -1, last: int = 30, strict: bool = True) -> tuple[str, str]:
         """A certificate and its key, good from ``first`` to ``last`` day from now; ``strict`` as RFC 5280 wants it."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [_name(address) for address in addresses]
+        names = [general_name(address) for address in addresses]
         builder = _builder("redis", self.certificate.subject, key, first, last)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if strict:
@@ -56,13 +57,6 @@ class Authority:
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         made = builder.add_extension(above, critical=False).sign(self.key, hashes.SHA256())
         return made.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _name(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
 
 
 def _builder(

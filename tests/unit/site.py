@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from deploys import operations, shipping
 from deploys.components import COMPONENTS
-from deploys.lib.component import Component, Here, Member
+from deploys.lib.bundle import Change
+from deploys.lib.component import Component, ConfigFile, Here, Member
 from deploys.lib.render import quote_conf, quote_env
 from deploys.lib.secrets import read_secret
 from deploys.lib.sizing import Machine
 from deploys.lib.survey import HostData, survey
+from deploys.lib.transaction import question
 from tests.unit import certificates
 
 # Strong, all different, and with the characters that quoting gets wrong; but for the one that containers refuse.
@@ -188,3 +190,13 @@ def declared(component: Component, here: Here) -> Iterator[tuple[str, str]]:
         yield "unit", component.unit(here)
     for listener in component.listeners(here):
         yield "listener", repr(dataclasses.astuple(listener))
+
+
+def shown(component: Component, here: Here, monkeypatch: Any, closed: Callable[[str], bool]) -> list[str]:
+    """Every text of ``component`` that others may see: all but the files whose paths are ``closed``."""
+    texts = [text for _, text in declared(component, here)]
+    texts += [repr(arguments) for _, arguments in recorded(component, here, monkeypatch)]
+    items = (*component.files(here), *component.links(here))
+    change = Change(component.name, items, check=tuple(component.check(here)), ready=component.ready(here))
+    texts += [repr(change), question(change), repr(here)]
+    return texts + [one.text for one in items if isinstance(one, ConfigFile) and not closed(one.path)]

@@ -20,7 +20,6 @@ from deploys.lib import tls
 from deploys.lib.authority import Issued, issue, serve
 from deploys.lib.component import Component, ConfigFile, Here
 from deploys.lib.settings import SettingsError
-from deploys.lib.transaction import Change, question
 from tests.unit import site
 
 NEW, OLD = SecretStr("the secret of this site"), SecretStr("the one that it had before")
@@ -190,15 +189,9 @@ def test_neither_the_secret_nor_a_key_is_outside_of_the_key_files(monkeypatch: p
         for component in COMPONENTS:
             if not here.member.has(component.name):
                 continue
-            texts = [text for _, text in site.declared(component, here)]
-            texts += [repr(arguments) for _, arguments in site.recorded(component, here, monkeypatch)]
-            items = (*component.files(here), *component.links(here))
-            change = Change(component.name, items, check=tuple(component.check(here)), ready=component.ready(here))
-            texts += [repr(change), question(change), repr(here)]
-            shown = [f for f in items if isinstance(f, ConfigFile)]
-            texts += [f.text for f in shown if not f.path.endswith(keys)]
+            texts = site.shown(component, here, monkeypatch, lambda path: path.endswith(keys))
             assert not [text for text in texts for one in secret if one in text], component.name
-            assert all(f.secret and f.mode == "0600" for f in shown if f.path.endswith(keys))
+            assert all(f.secret and f.mode == "0600" for f in component.files(here) if f.path.endswith(keys))
 
 
 def test_the_certificate_of_a_site_is_what_it_was_when_this_was_written() -> None:

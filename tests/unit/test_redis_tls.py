@@ -28,7 +28,6 @@ from deploys.components.litellm.component import LITELLM
 from deploys.components.litellm.known import unknown_to
 from deploys.components.redis import REDIS
 from deploys.lib.component import ConfigFile, Here
-from deploys.lib.transaction import Change, question
 from tests.unit import certificates, site
 from tests.unit.test_health_app_stores import RedisServer
 from tests.unit.test_health_app_support import SECRETS
@@ -89,12 +88,7 @@ def test_no_line_of_the_key_is_outside_of_its_file(places: list[Here], monkeypat
         for component in COMPONENTS:
             if not here.member.has(component.name):
                 continue
-            texts = [text for _, text in site.declared(component, here)]
-            texts += [repr(arguments) for _, arguments in site.recorded(component, here, monkeypatch)]
-            items = (*component.files(here), *component.links(here))
-            change = Change(component.name, items, check=tuple(component.check(here)), ready=component.ready(here))
-            texts += [repr(change), question(change), repr(here)]
-            texts += [f.text for f in items if isinstance(f, ConfigFile) and f.path != redis_tls.KEY]
+            texts = site.shown(component, here, monkeypatch, lambda path: path == redis_tls.KEY)
             assert not [text for text in texts for line in lines if line in text], component.name
 
 

@@ -7,7 +7,7 @@ from tests.host.lab.conftest import Deployed, suite
 from tests.host.lab.test_changes import alive_url
 from tests.host.support import Server
 from tests.host.support_lab import SITE, VERIFY, run
-from tests.host.support_watch import differences, picture, polling, services
+from tests.host.support_watch import assert_second_run_changes_nothing, differences, picture, polling
 
 
 def gateways(site: Deployed) -> list[Server]:
@@ -15,11 +15,7 @@ def gateways(site: Deployed) -> list[Server]:
 
 
 def test_the_second_run_changes_nothing_on_any_host(split: Deployed) -> None:
-    before = {server.name: services(server) for server in split.servers}
-    second = run(split.name)
-    assert second.status == 0, second.problem
-    assert second.totals["no_change"] == second.totals["hosts"] > 0, f"changed: {second.changed}"
-    assert {server.name: services(server) for server in split.servers} == before
+    assert_second_run_changes_nothing(split.name, split.servers)
 
 
 def test_verify_asks_every_host(split: Deployed) -> None:

@@ -147,17 +147,17 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
     site = str(root / SITE)
     fake = root / "inventories" / "fake.py"
     back_wrong = ("onyl=litellm", "litellm_port=4001", "run=yesterday")
-    strict = ("--data", "hardening_level=strict")
+    strict, bare = (("--data", f"hardening_level={level}") for level in ("strict", "off"))
     wrong = ("redis_prot=6380", f"redis_password={MARK}-literal", "litellm_salt_key=007")
     return {
         "plan": lambda: started(SITE, "--json", "--diff", "-vvv", "--debug"),
         "loud": lambda: pyinfra(SITE, "-y", "-vvv", "--debug", "--diff", "--data", "fake_delay=0.005"),
         "inventory": lambda: pyinfra("debug-inventory", "--json"),
-        "verify one component": lambda: pyinfra("deploys/verify.py", "-y", "--data", "components=redis"),
+        "verify one component": lambda: pyinfra("deploys/verify.py", "-y", "--data", "components=redis", *bare),
         "verify beside a bastion": on("bastion", "deploys/verify.py", "-y"),
         "verify a bastion only": on("bastion", "deploys/verify.py", "-y", "--limit", "bastion"),
         "verify": lambda: pyinfra("deploys/verify.py", "-y", "--debug"),
-        "one component": lambda: pyinfra(SITE, "--json", "--data", "components=redis"),
+        "one component": lambda: pyinfra(SITE, "--json", "--data", "components=redis", *bare),
         "gateway fails": on("gateway-fails", SITE, "-y", "--debug"),
         "stranger": on("stranger", SITE, "-y", "--debug"),
         "no inventory": lambda: pyinfra(SITE, "-y", inventory="inventories/prodction.py"),
@@ -179,8 +179,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Ran]]:
             inventory=folder / "placed" / "fake.py",
             REDIS_HEALTH_PASSWORD=None,
         ),
-        "harden": lambda: pyinfra(HARDEN, "--json", "--data", "hardening_level=baseline"),
-        "harden off": lambda: pyinfra(HARDEN, "-y", "--data", "only=ssh"),
+        "harden": lambda: pyinfra(HARDEN, "--json"),
+        "harden off": lambda: pyinfra(HARDEN, "-y", "--data", "only=ssh", *bare),
         "harden more": on("hardened", HARDEN, "-y", "--debug", "--data", "only=modes", *strict),
         "harden less": on("hardened", HARDEN, "-y", "--debug", "--data", "only=ssh", "--data", "undo=true"),
         "harden wrong": lambda: pyinfra(HARDEN, "-y", "--debug", "--data", "only=shh", *strict),

@@ -20,9 +20,10 @@ def test_it_works_on_every_host_and_on_nothing_but_hardening(ran: Runs) -> None:
     assert names(done)[-2:] == ["Summary", "hardening | Every control"]
 
 
-def test_a_deploy_that_says_nothing_of_it_leaves_hosts_as_they_are(ran: Runs) -> None:
-    (switch,) = [one for one in ran("plan").plan if one["name"] == f"hardening | {SWITCH}"]
-    assert switch["hosts_with_change"] == []
+def test_a_deploy_hardens_every_host_unless_its_settings_say_off(ran: Runs) -> None:
+    for name, hardened in (("plan", HOSTS["base"]), ("one component", set())):
+        (switch,) = [one for one in ran(name).plan if one["name"] == f"hardening | {SWITCH}"]
+        assert set(switch["hosts_with_change"]) == hardened
 
 
 def asked(done: Ran, host: str) -> list[str]:
@@ -36,6 +37,8 @@ def test_one_area_is_worked_on_and_the_others_stay_as_the_host_has_them(ran: Run
     assert asked(more, "@fake/cache"), "ssh and sudo, and now modes"
     # Without ssh there is still sudo; hosts that were not hardened have nothing to undo.
     assert asked(less, "@fake/cache") and not asked(less, "@fake/db")
+    again = "hardening_areas: leave out ssh, or the next deploy makes it true again"
+    assert again in less.text and again not in more.text
 
 
 def test_what_could_not_be_undone_is_said_at_the_end_of_every_run(ran: Runs) -> None:

@@ -16,7 +16,7 @@ Runs = Callable[[str], Ran]
 TIDY = "engine | Containers that are left"
 HOSTS = {
     "base": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
-    "hardening": set(),
+    "hardening": {"@fake/db", "@fake/cache", "@fake/llm", "@fake/gw-1", "@fake/gw-2"},
     "engine": set(),
     "firewall": set(),
     "postgres": {"@fake/db"},

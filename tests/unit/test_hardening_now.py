@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyinfra.api import DeployError
 
-from deploys.components.hardening.now import asked, to_be
+from deploys.components.hardening.now import asked, reminder, to_be
 
 HAS = {"level": "strict", "controls": [{"area": "sudo"}, {"area": "ssh"}, {"area": "ssh"}]}
 
@@ -38,3 +38,9 @@ def test_the_command_line_is_read_strictly() -> None:
         asked({"undo": "yes"})
     with pytest.raises(DeployError, match="only: there is no area 'sodu'; there are ssh, sudo"):
         asked({"only": "ssh,sodu"})
+
+
+def test_whoever_undoes_is_told_what_keeps_it_undone() -> None:
+    assert reminder("strict", True, []).startswith('hardening_level: set it to "off", or the next deploy makes it true')
+    assert reminder("baseline", True, ["ssh", "sudo"]).startswith("hardening_areas: leave out ssh, sudo, or the next")
+    assert reminder("off", True, []) == reminder("baseline", False, ["ssh"]) == ""

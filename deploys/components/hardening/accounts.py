@@ -63,7 +63,7 @@ CONTROLS = (
         MANUAL, lambda want: [entry(LOGIN, "HOME_MODE", "0700"), entry("/etc/adduser.conf", "DIR_MODE", "0700", "=")],
     ),
     Control(
-        "accounts-ageing", "accounts", "baseline", "passwords of new accounts end after a year",
+        "accounts-ageing", "accounts", "strict", "passwords of new accounts end after a year",
         "One that was stolen is good for ever otherwise. Accounts that are there keep what they have.", MANUAL,
         lambda want: [
             entry(LOGIN, "PASS_MAX_DAYS", 365), entry(LOGIN, "PASS_MIN_DAYS", 1), entry(LOGIN, "PASS_WARN_AGE", 7),

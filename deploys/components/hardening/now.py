@@ -17,11 +17,13 @@ from rich.table import Table
 
 from deploys import facts
 from deploys.components.hardening.component import PLAN, PROGRAM
-from deploys.components.hardening.settings import AREAS
+from deploys.components.hardening.settings import AREAS, HardeningSettings
 from deploys.lib.apply import in_our_folder, stop
 from deploys.lib.component import Probe
 from deploys.lib.report import say
 from deploys.lib.settings import Settings, SettingsError, nearest, settings_from
+
+DEFAULT: str = HardeningSettings.model_fields["level"].default
 
 
 class Asked(Settings):
@@ -32,6 +34,8 @@ class Asked(Settings):
 
 
 KEYS = frozenset(Asked.model_fields)
+# What the settings of each host say, before this kind of run puts what is asked for in their place.
+_MEANT: dict[str, str] = {}
 
 
 def asked(data: Mapping[str, Any]) -> tuple[bool, list[str]]:
@@ -75,7 +79,8 @@ def prepare() -> None:
             continue  # it is not part of this run
         text = one.get_fact(facts.Encoded, path=PLAN) if only else ""
         present = json.loads(base64.b64decode(text) or b"{}") if text else {}
-        level, areas = to_be(str(one.data.get("hardening_level", "off")), present, undo, only)
+        meant = _MEANT.setdefault(one.name, str(one.data.get("hardening_level", DEFAULT)))
+        level, areas = to_be(meant, present, undo, only)
         if level == "off" and not undo:
             stop(
                 [f"{one.name}: hardening_level: is off, so there is nothing to make true; set it to baseline or strict"]
@@ -85,15 +90,26 @@ def prepare() -> None:
             one.data.hardening_areas = areas
 
 
+def reminder(meant: str, undo: bool, only: list[str]) -> str:
+    """What whoever undoes has to do so that the next deploy does not make it true again; nothing where it will not."""
+    if not undo or meant == "off":
+        return ""
+    if only:
+        return f"hardening_areas: leave out {', '.join(only)}, or the next deploy makes it true again"
+    return f'hardening_level: set it to "off", or the next deploy makes it true again (it is {meant})'
+
+
 @operation()
-def _report() -> Generator[str, None, None]:
-    """Show what came of every control on this host. Changes nothing."""
+def _report(last: str) -> Generator[str, None, None]:
+    """Show what came of every control on this host, and say ``last`` at the end. Changes nothing."""
     if not state.is_executing:
         return
     told, said, _ = host.get_fact(facts.Answer, probe=Probe("every control", f"{PROGRAM} report --json"))
     answers: list[dict[str, Any]] = json.loads(said) if told and said.startswith("[") else []
     if not answers:
         say("this host is not hardened")
+        if last:
+            say(last)
         return
     table = Table(title=f"{host.name}", title_justify="left")
     for heading in ("control", "level", "answer", "why"):
@@ -106,8 +122,12 @@ def _report() -> Generator[str, None, None]:
         logger.info(line)
     counts = Counter(one["answer"] for one in answers)
     say(", ".join(f"{count} {answer}" for answer, count in counts.items()))
+    if last:
+        say(last)
     yield from ()
 
 
 def report() -> None:
-    _report(name="hardening | Every control")
+    undo, only = asked(host.data.dict())
+    meant = _MEANT.get(host.name, str(host.data.get("hardening_level", DEFAULT)))
+    _report(name="hardening | Every control", last=reminder(meant, undo, only))

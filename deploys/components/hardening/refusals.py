@@ -41,7 +41,8 @@ def refusals(want: Want) -> list[Probe]:
                 "whoever deploys has a key",
                 f'{CAME}; [ -n "$user" ] || exit 0; has=; {HAS_KEY} && has=${{has:-yes}}; [ -n "$has" ] || {{ '
                 'echo "hardening_level: $user has come without a key, and passwords would be refused from now on; put '
-                'a key into its authorized_keys, or give ssh-passwords a waiver"; exit 1; }',
+                'a key into its authorized_keys, or give ssh-passwords a waiver, or set hardening_level to off"; '
+                "exit 1; }",
             )
         )
     if "ssh-root" in held and want.s.ssh_root == "no":

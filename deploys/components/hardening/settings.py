@@ -44,7 +44,7 @@ class HardeningSettings(Settings):
     """What a host is hardened to."""
 
     level: Literal["off", "baseline", "strict"] = Field(
-        "off",
+        "baseline",
         description="How far: `baseline` is for every host, `strict` for hosts whose users are told; `off` leaves the "
         "host as it is, and undoes what an earlier run has done.",
     )

@@ -27,6 +27,7 @@ NAMED = (
     "inside",
     "edge",
     "edge_traffic",
+    "edge_upgrade",
     "edge_acme",
     "canary",
     "rotation",

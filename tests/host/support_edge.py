@@ -46,12 +46,12 @@ def master_key(site: Deployed) -> str:
 
 
 @contextmanager
-def doubles(site: Deployed) -> Iterator[Deployed]:
-    """Models that a double plays, on each gateway's host its own."""
+def doubles(site: Deployed, **data: object) -> Iterator[Deployed]:
+    """Models that a double plays, on each gateway's host its own; ``data`` are other settings to have them with."""
     playing = [Double(server) for server in gateways(site)]
     for double in playing:
         double.start()
-    change(site)
+    change(site, **data)
     yield site
     for double in playing:
         double.stop()

@@ -29,7 +29,7 @@ KEEP = os.environ.get("PORTCULLIS_KEEP_LABS") == "1"
 ORDER = (
     "deploy", "faults", "changes", "catalogue", "reliability", "observability", "state", "keys",
     "lavish", "refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split",
-    "firewall", "edge", "edge_traffic", "edge_acme", "tls", "inside",
+    "firewall", "edge", "edge_traffic", "edge_upgrade", "edge_acme", "tls", "inside",
     "compose", "shipping", "switch", "interrupted", "killed",
     "store", "backups", "hardening", "lockout", "rotation", "canary",
 )  # fmt: skip

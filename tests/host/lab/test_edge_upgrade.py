@@ -1,0 +1,63 @@
+"""Forty clients of an edge while LiteLLM itself goes up by a release, with its migrations, up again, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploys.components.litellm.settings import DEFAULT_VERSION
+from tests.host.lab.conftest import Deployed, lab
+from tests.host.support_clients import Traffic, clients, during
+from tests.host.support_edge import POSTED, STREAMED, change, doubles, gateways, master_key, reached
+from tests.host.support_http import Gateway
+from tests.host.support_lab import SITE, run, until
+from tests.host.support_ledger import ROLLBACK
+from tests.host.support_older import OLD
+
+# Without migrations of its own: going back over it needs no dump, and so nobody has to stop.
+NEWER = "1.106.12"
+
+
+@pytest.fixture(scope="module")
+def older() -> Iterator[Deployed]:
+    """An edge and two gateways of the release before the present one."""
+    for name in lab("ht-older", "fronted", "trixie", "root"):
+        first = run(name, SITE, litellm_version=OLD)
+        assert first.status == 0, first.problem
+        with doubles(Deployed(name, first), litellm_version=OLD) as site:
+            yield site
+
+
+@pytest.fixture(scope="module")
+def traffic(older: Deployed) -> Iterator[Traffic]:
+    with clients(reached(older), master_key(older), STREAMED, POSTED) as going:
+        until(lambda: going.total > 100, 60, "clients are answered")
+        assert not going.failed, going.failed[:5]
+        yield going
+
+
+def versions(site: Deployed) -> set[str]:
+    """What the gateways themselves say."""
+    return {str(Gateway(server).ask("/health/readiness").json()["litellm_version"]) for server in gateways(site)}
+
+
+def test_a_release_with_migrations_loses_nothing(older: Deployed, traffic: Traffic) -> None:
+    assert versions(older) == {OLD}
+    assert during(f"{OLD} to {DEFAULT_VERSION}, with migrations", traffic, lambda: change(older)) == []
+    assert versions(older) == {DEFAULT_VERSION}
+
+
+def test_a_release_without_migrations_loses_nothing(older: Deployed, traffic: Traffic) -> None:
+    up = f"{DEFAULT_VERSION} to {NEWER}"
+    assert during(up, traffic, lambda: change(older, litellm_version=NEWER)) == []
+    assert versions(older) == {NEWER}
+
+
+def test_going_back_to_the_release_before_loses_nothing(older: Deployed, traffic: Traffic) -> None:
+    def back() -> None:
+        done = run(older.name, ROLLBACK)
+        assert done.status == 0, done.problem
+
+    assert during(f"rollback to {DEFAULT_VERSION}", traffic, back) == []
+    assert versions(older) == {DEFAULT_VERSION}

@@ -47,7 +47,7 @@ def test_files_are_exactly_as_declared(server: Server, component: Component) -> 
 def test_links_are_exactly_as_declared(server: Server, component: Component) -> None:
     for link in component.links(server.here):
         assert server.out(f"readlink {quote(link.path)}") == link.target
-        assert server.testinfra.file(link.target).is_directory
+        assert server.testinfra.file(link.target).exists
 
 
 def test_files_with_secrets_are_for_one_user(server: Server, component: Component) -> None:

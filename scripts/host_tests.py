@@ -14,11 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
-SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "store", "compose", "switch")]
-# Asked for by name: minutes of waiting until hosts put back what shut everybody out, until images are built again,
-# while many clients ask, or of runs that are killed after each of their operations.
+SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "backups", "compose", "switch")]
+# Asked for by name: backups in an S3 store, minutes of waiting until hosts put back what shut everybody out, until
+# images are built again, while many clients ask, or of runs that are killed after each of their operations.
 NAMED = (
     "killed",
+    "store",
     "firewall",
     "hardening",
     "lockout",

@@ -22,6 +22,7 @@ NAMED = (
     "store",
     "firewall",
     "hardening",
+    "scores",
     "lockout",
     "first_switch",
     "shipping",

@@ -116,9 +116,15 @@ class EdgeSettings(TlsSettings):
         "for the rest of it; 0 for no limit.",
     )
     connections_per_address: int = Field(
-        200, ge=0, le=100_000, description="Connections one address may have at a time; 0 for no limit."
+        200,
+        ge=0,
+        le=100_000,
+        description="Connections one address may have at a time, and requests under way on all of them together; 0 for "
+        "no limit.",
     )
-    max_connections: int = Field(2000, ge=10, le=50_000, description="Connections of all clients at a time.")
+    max_connections: int = Field(
+        2000, ge=10, le=50_000, description="Connections of all clients at a time, and requests under way on them."
+    )
     header_seconds: int = Field(
         15,
         ge=1,

@@ -201,7 +201,8 @@ def test_settings_reach_the_configuration() -> None:
     assert "frontend plain" not in text(edge_http_port=0)
     assert "gt 1048576 }" in text(edge_max_body_mb=1)
     assert "sc_http_req_rate" not in text(edge_requests_per_minute=0)
-    assert "sc_conn_cur" not in text(edge_connections_per_address=0)
+    unbounded = text(edge_connections_per_address=0)
+    assert "sc_conn_cur(0)" not in unbounded and "requests_of_address" not in unbounded
     assert "retries 77" in text(edge_hold_seconds=77)
     assert "repeatable.paths" not in text(edge_repeat=False)
     assert "log-format" not in text(edge_log=False)

@@ -113,7 +113,7 @@ class EdgeSettings(TlsSettings):
         ge=0,
         le=1_000_000,
         description="Answers 401, for a key that is not one, that one address may get in a minute before it is refused "
-        "for the rest of it; 0 for no limit.",
+        "for the rest of it; 0 for no limit. A provider's, for a key of yours, are not counted.",
     )
     connections_per_address: int = Field(
         200,

@@ -104,6 +104,33 @@ def test_a_requests_id_is_in_an_errors_body_with_include_call_id_in_error_body_o
         assert reply.json()["error"].get("litellm_call_id") == (own if gateway is shuffle else None)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "ping"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "ping"}], "stream": True}),
+        ("/v1/completions", {"prompt": "ping"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 5}),
+        ("/v1/responses", {"input": "ping"}),
+        ("/v1/embeddings", {"input": "ping"}),
+        ("/v1/images/generations", {"prompt": "ping"}),
+        ("/v1/audio/speech", {"input": "ping", "voice": "alloy"}),
+        ("/v1/moderations", {"input": "ping"}),
+    ],
+)
+def test_a_401_has_a_requests_id_when_a_provider_says_it_and_none_when_the_key_is_wrong(
+    busy: Gateway, path: str, body: dict[str, Any]
+) -> None:
+    """By that the edge tells who guesses keys from who asks for a model whose own key has expired."""
+    asked, own = {"model": "Authentication", **body}, {"x-litellm-call-id": str(uuid.uuid4())}
+    told = busy.ask(path, asked, **own)
+    assert told.status == 401 and told.headers["x-litellm-call-id"] == own["x-litellm-call-id"], told
+    # Without a database a wrong key is a 400; tests/host/lab/test_edge.py has one, and wrong keys are counted.
+    for key, status in (("", 401), ("Bearer sk-wrong", 400)):
+        refused = busy.ask(path, asked, **own, Authorization=key)
+        assert refused.status == status and "x-litellm-call-id" not in refused.headers, refused
+
+
 def lines(gateway: Gateway) -> list[str]:
     """LiteLLM's own lines, which begin with a brace or the time."""
     return [

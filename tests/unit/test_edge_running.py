@@ -9,6 +9,7 @@ import pytest
 from tests.unit.haproxy import OTHER, PROGRAM, Streams, running
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="needs haproxy: apt-get install haproxy")
+BAD, OURS = "/v1/models/refused-by-litellm", "/v1/models/refused-by-a-provider"
 
 
 def test_requests_of_one_connection_are_counted_against_the_limit_of_its_address() -> None:
@@ -57,3 +58,10 @@ def test_all_requests_together_are_no_more_than_the_connections_that_memory_was_
         assert second.statuses(2) == [503] * 2
         edge.gateway.release.set()
         assert first.statuses(6) == [200] * 6 and second.statuses(4) == [200] * 4
+
+
+def test_a_provider_that_refuses_our_key_does_not_count_as_a_wrong_key_of_the_clients() -> None:
+    with running(edge_refused_per_minute=3) as edge:
+        assert [edge.ask(OURS) for _ in range(8)] == [401] * 8
+        assert [edge.ask(BAD) for _ in range(4)] == [401] * 4
+        assert edge.ask(OURS) == 429 and edge.ask(OURS, OTHER) == 401

@@ -16,7 +16,7 @@ PAYLOAD = ROOT / "payload" / "health"
 FOLDER = "/opt/portcullis/health"
 CODE = f"{TOOLS}/health"
 CONFIG = "/etc/portcullis/health.json"
-# Its presence means: the gateway is about to stop, ask another one. Made by the gateway's unit.
+# Its presence means: the gateway is about to stop, ask another one. A folder, made by the gateway's unit.
 STOPPING = "/run/portcullis-health/stopping"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from deploys.components.edge import EDGE, gateways, problems
 from deploys.components.health import HEALTH
+from deploys.components.health_settings import STOPPING
 from deploys.components.litellm.component import LITELLM
+from deploys.components.litellm.runtime import stopping
 from deploys.lib.settings import SettingsError
 from tests.unit import certificates, golden, site
 
@@ -52,10 +56,30 @@ def test_the_gateways_units_tell_an_edge_that_they_stop_where_there_is_another_g
     (unit,) = [item.text for item in LITELLM.files(fronted) if item.path.endswith("/litellm.service")]
     (told,) = [item.text for item in HEALTH.files(fronted) if item.path.endswith("/health.json")]
     path = "/run/portcullis-health/stopping"
-    assert f"touch {path}; sleep 4" in unit and f"ExecStopPost=+/bin/rm -f {path}" in unit
+    assert f"mkdir {path}; sleep 4" in unit and f"ExecStopPost=-+/bin/rm -df {path}" in unit
     assert f'"stopping_file": "{path}"' in told
     for here in (site.whole(), site.place(site.split(), "gw-1")):
         assert not [item.path for item in (*LITELLM.files(here), *HEALTH.files(here)) if path in item.text]
+
+
+@pytest.mark.parametrize("planted", ["", "link", "file"])
+def test_root_follows_nothing_that_the_health_apps_user_has_put_there(tmp_path: Path, planted: str) -> None:
+    victim, told = tmp_path / "victim", tmp_path / "stopping"
+    if planted == "link":
+        told.symlink_to(victim)
+    elif planted == "file":
+        told.touch()
+    before, after = (
+        # As systemd reads them: a name for all rights, and a list of words.
+        shlex.split(line.lstrip("-+").replace(STOPPING, str(told)).replace("sleep 4", "true"))
+        for line in stopping(site.place(site.fronted(), "gw-1"))
+    )
+    subprocess.run(before, env={"MAINPID": "1", "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    assert told.is_symlink() or told.exists()
+    subprocess.run(after, check=True)
+    assert list(tmp_path.iterdir()) == []
+    subprocess.run(before, env={"MAINPID": "", "PATH": "/usr/bin:/bin"}, check=True)
+    assert list(tmp_path.iterdir()) == [], "one that ended by itself has nobody to send elsewhere"
 
 
 def test_in_a_container_too() -> None:

@@ -262,6 +262,18 @@ def test_the_drain_file_ends_readiness_but_not_liveness(tmp_path: Path) -> None:
     assert world.verdict.ready
 
 
+def test_a_gateway_that_is_about_to_stop_is_not_ready(tmp_path: Path) -> None:
+    told = tmp_path / "stopping"
+    world = World(stopping_file=str(told)).fill()
+    assert world.verdict.ready
+    told.mkdir()  # as its unit does
+    world.watch.look_for_drain_file()
+    assert (world.verdict.live, world.verdict.ready, world.verdict.status) == (True, False, "draining")
+    told.rmdir()
+    world.watch.look_for_drain_file()
+    assert world.verdict.ready
+
+
 def test_a_drain_file_that_cannot_be_looked_for_is_not_absent() -> None:
     world = World(Path("/" + "x" * 300)).fill()  # ENAMETOOLONG, as root is refused nothing
     assert world.verdict.readiness["failing"] == ["drain_file"]

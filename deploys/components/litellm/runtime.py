@@ -33,7 +33,7 @@ ABOUT = {
 }
 
 
-# A health check of the edge a second, two of which have to fail; the health app looks for the file once a second.
+# A health check of the edge a second, two of which have to fail; the health app looks for it once a second.
 NOTICE_SECONDS = 4
 
 
@@ -45,12 +45,13 @@ def announces(here: Here) -> bool:
 def stopping(here: Here) -> tuple[str, str]:
     """What the unit runs before the gateway is stopped and after it has: both for systemd; empty without an edge.
 
-    One that ended by itself has nobody to send elsewhere.
+    One that ended by itself has nobody to send elsewhere. What says it is a folder in one of the health app's own: root
+    makes no file there, because where that app's user had put a link root would follow it, and mkdir follows none.
     """
     if not announces(here):
         return "", ""
-    wait = f'test -z "$MAINPID" || {{ touch {STOPPING}; sleep {NOTICE_SECONDS}; }}'
-    return f"+/bin/sh -c '{wait}'", f"+/bin/rm -f {STOPPING}"
+    wait = f'test -z "$MAINPID" || {{ mkdir {STOPPING}; sleep {NOTICE_SECONDS}; }}'
+    return f"+/bin/sh -c '{wait}'", f"-+/bin/rm -df {STOPPING}"
 
 
 def serve(here: Here) -> list[str]:

@@ -183,6 +183,7 @@ OLLAMA = Component(
     unit=lambda here: UNIT,
     extra_units=lambda here: [ollama_guard.UNIT] if ollama_guard.guarded(here) else [],
     check=ollama_guard.check,
+    back=ollama_guard.back,
     ready=ready,
     ready_seconds=300,
     provision=provision,

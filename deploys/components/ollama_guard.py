@@ -119,6 +119,11 @@ def check(here: Here) -> list[str]:
     ]
 
 
+def back(here: Here) -> str:
+    """It has read what did not stay; also where this run wanted none any more, and one before it was cut off."""
+    return f"! systemctl is-active --quiet {UNIT} || systemctl reload {UNIT}"
+
+
 def probes(here: Here) -> list[Probe]:
     if not guarded(here):
         return []

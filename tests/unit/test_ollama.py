@@ -17,6 +17,7 @@ from deploys.components.ollama_settings import OllamaSettings
 from deploys.lib.component import ConfigFile
 from deploys.lib.settings import SettingsError
 from tests.unit import golden, site
+from tests.unit.sandbox import Sandbox
 
 DIGEST = "a" * 64
 
@@ -153,6 +154,23 @@ def test_the_hosts_proxy_is_for_the_registry_and_not_for_our_own_service(monkeyp
     assert files == ["-/etc/environment", "/etc/portcullis/ollama.env"], "what is ours is read last, and wins"
     environment = next(file.text for file in OLLAMA.files(here) if file.path.endswith("ollama.env"))
     assert "\nHOME=/var/lib/ollama\n" in environment and "\nPATH=" in environment
+
+
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_the_guard_reads_its_earlier_file_when_a_change_is_gone_back_from(tmp_path: Path, state: str) -> None:
+    """The check has it read the new one, before anybody knows whether that stays."""
+    box = Sandbox(tmp_path)
+    (box.fake / f"active.{ollama_guard.UNIT}").write_text(f"{state}\n")
+    command = OLLAMA.back(site.place(site.split(), "llm"))
+    for run, ready, code in (("R1", "true", 0), ("R2", "false", 1)):
+        change = box.change(
+            box.file("main.conf", run), box.file("users.conf", run, "none"), ready=ready, back=command,
+            check=f"systemctl reload {ollama_guard.UNIT}",
+        )  # fmt: skip
+        box.calls()
+        assert box.run(change, run).code == code
+    reload, restart = f"reload {ollama_guard.UNIT}", "restart x.service"
+    assert box.calls() == [reload, restart, *([reload] if state == "active" else []), restart]
 
 
 def test_only_ollama_and_its_guard_may_hold_its_port() -> None:

@@ -17,7 +17,8 @@ from deploys.lib.render import render
 
 CERTIFICATE = "/etc/haproxy/acme.pem"
 AUTHORITY = "/etc/haproxy/acme-authority.pem"
-PORT = 8403
+# Only root may listen there: whoever answers the authority gets a certificate. Below what RPC takes at random.
+PORT = 403
 LINEAGE = "portcullis-edge"
 HOOK = f"{TOOLS}/edge-renewed"
 TIMER = "certbot.timer"
@@ -59,7 +60,9 @@ def files(s: EdgeSettings) -> list[ConfigFile]:
 def provisions(s: EdgeSettings) -> list[Provision]:
     """Asked for when the edge answers, because the authority will ask there."""
     conf = f"/etc/letsencrypt/renewal/{LINEAGE}.conf"
-    server = f"grep -qxF {quote(f'server = {s.acme_server}')} {conf} 2>/dev/null"
+    # Which authority, and where certbot listens: what is not as wanted would be done as before when it is renewed.
+    kept = (f"server = {s.acme_server}", f"http01_port = {PORT}")
+    same = " && ".join(f"grep -qxF {quote(line)} {conf} 2>/dev/null" for line in kept)
     names = " ".join(f"-d {name}" for name in s.names)
     has = " && ".join(
         f"openssl x509 -noout -checkhost {name} -in {CERTIFICATE} | grep -q 'does match'" for name in s.names
@@ -75,9 +78,9 @@ def provisions(s: EdgeSettings) -> list[Provision]:
     return [
         Provision(
             "Certificate from the ACME authority",
-            f"{server} && openssl x509 -noout -checkend 0 -in {CERTIFICATE} >/dev/null && {has}",
-            # One of another authority is not yet due, but not wanted any more.
-            f"{server} && again=--keep-until-expiring || again=--force-renewal; "
+            f"{same} && openssl x509 -noout -checkend 0 -in {CERTIFICATE} >/dev/null && {has}",
+            # Made otherwise it is not yet due, but not wanted any more.
+            f"{same} && again=--keep-until-expiring || again=--force-renewal; "
             f'said=$({ask} $again 2>&1) || {{ printf "%s\\n" "$said" | {last}; '
             f"echo 'the ACME authority gave no certificate; the edge goes on with the one it has'; exit 1; }}; "
             f"RENEWED_LINEAGE=/etc/letsencrypt/live/{LINEAGE} {HOOK}",

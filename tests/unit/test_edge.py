@@ -126,32 +126,6 @@ def test_a_certificate_that_clients_would_refuse_is_refused_first(tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        ({}, ""),
-        ({"edge_names": []}, "edge_names: an edge needs edge_names"),
-        ({"edge_http_port": 0}, "edge_http_port: it is none, and the ACME authority asks at port 80"),
-        ({"edge_names": ["a.example.org", "10.0.0.1"]}, "edge_names: 10.0.0.1 is an address, for which certbot of"),
-        ({"edge_acme_authority": "/nowhere.pem"}, "edge_acme_authority: /nowhere.pem cannot be read: No such file"),
-        ({"edge_acme_server": "acme.example.org"}, "edge_acme_server: must be an address that begins with http"),
-        ({"edge_acme_email": "ops"}, "edge_acme_email: must be an address of mail"),
-    ],
-)
-def test_what_an_acme_authority_could_not_do_is_refused(data: dict[str, Any], said: str) -> None:
-    found = wrong(**{**ACME, **data})
-    assert found == [] if not said else found[0].startswith(said), found
-
-
-def test_a_certificate_is_asked_for_once_it_answers_and_only_when_it_is_not_there() -> None:
-    (one,) = EDGE.provisions(site.whole(**ACME))
-    assert "--server https://acme.example.org/dir" in one.command and "-d llm.example.org" in one.command
-    assert "--email ops@example.org" in one.command and "-checkhost llm.example.org" in one.test
-    assert EDGE.provisions(site.whole()) == [] and EDGE.extra_units(site.whole(**ACME)) == ["certbot.timer"]
-    paths = {item.path for item in EDGE.files(site.whole(**ACME))}
-    assert "/etc/haproxy/acme.pem" not in paths, "certbot writes it, and the next deploy must leave it alone"
-
-
 def test_a_site_makes_its_own_certificate_the_same_on_every_run() -> None:
     data = {"edge_tls": "site", "edge_tls_certificate": None, "edge_tls_key": None, "edge_tls_ca": None}
     assert wrong(**data) == []

@@ -40,24 +40,39 @@ class Gateway:
     def wait(self, number: int) -> None:
         until = time.monotonic() + 10
         while len(self.held) < number and time.monotonic() < until:
-            time.sleep(0.02)
+            time.sleep(0.002)
         assert len(self.held) == number, self.held
 
 
 @dataclass
 class Edge:
-    """Where HAProxy answers."""
+    """Where HAProxy answers; its files are in ``folder``."""
 
     port: int
     gateway: Gateway
+    folder: Path
+    pid: int
     opened: list[ssl.SSLSocket] = field(default_factory=list)
 
-    def connect(self, client: str) -> ssl.SSLSocket:
+    def connect(self, client: str, protocol: str = "http/1.1") -> ssl.SSLSocket:
         context = ssl._create_unverified_context()
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols([protocol])
         raw = socket.create_connection(("127.0.0.1", self.port), 10, (client, 0))
         self.opened.append(context.wrap_socket(raw, server_hostname=NAME))
         return self.opened[-1]
+
+    def told(self) -> dict[str, str]:
+        """What HAProxy says of itself."""
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(str(self.folder / "admin.sock"))
+            one.sendall(b"show info\n")
+            text = b"".join(iter(lambda: one.recv(65536), b"")).decode()
+        return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+    def memory_kb(self) -> int:
+        """KiB of memory that it has."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmRSS:")))
 
     def ask(self, path: str, client: str = CLIENT) -> int:
         """The status of one request on a connection of its own."""
@@ -74,7 +89,7 @@ class Streams:
     """An HTTP/2 connection whose requests are sent at once, and whose answers are taken as they come (RFC 9113)."""
 
     def __init__(self, edge: Edge, client: str = CLIENT) -> None:
-        self.socket = edge.connect(client)
+        self.socket = edge.connect(client, "h2")
         assert self.socket.selected_alpn_protocol() == "h2"
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self._frame(SETTINGS, 0, 0, b""))
         self.last, self.received = -1, b""
@@ -122,6 +137,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.path == "/v1/models":
                 gateway.held.append(self.path)
                 gateway.release.wait(20)
@@ -131,6 +147,8 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
             if last != "refused-by-litellm":
                 self.send_header("x-litellm-call-id", "an-id")
             self.end_headers()
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             return
@@ -169,7 +187,7 @@ def running(**data: Any) -> Iterator[Edge]:
             process = subprocess.Popen([PROGRAM, "-db", "-f", str(config)], stdout=said, stderr=said)
             try:
                 _until_listening(port, process, Path(name) / "said")
-                edge = Edge(port, gateway)
+                edge = Edge(port, gateway, Path(name), process.pid)
                 try:
                     yield edge
                 finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
-from tests.unit.haproxy import OTHER, PROGRAM, Streams, running
+from deploys.components.edge import BASE_MB, BUFFER, CONNECTION_KB, EDGE
+from tests.unit import site
+from tests.unit.haproxy import CLIENT, NAME, OTHER, PROGRAM, Streams, running
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="needs haproxy: apt-get install haproxy")
 BAD, OURS = "/v1/models/refused-by-litellm", "/v1/models/refused-by-a-provider"
@@ -65,3 +68,27 @@ def test_a_provider_that_refuses_our_key_does_not_count_as_a_wrong_key_of_the_cl
         assert [edge.ask(OURS) for _ in range(8)] == [401] * 8
         assert [edge.ask(BAD) for _ in range(4)] == [401] * 4
         assert edge.ask(OURS) == 429 and edge.ask(OURS, OTHER) == 401
+
+
+def test_memory_is_reckoned_for_requests_that_wait_for_their_answer_with_all_they_have_sent() -> None:
+    requests, body = 200, b"x" * (BUFFER - 1500)
+    head = f"POST /v1/models HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with running(edge_connections_per_address=0) as edge:
+        empty = edge.memory_kb()
+        # A hundred thousand addresses of the table are another 20 MiB.
+        assert empty // 1024 + 20 <= BASE_MB
+        for number in range(requests):
+            edge.connect(CLIENT).sendall(head + body)
+            # One after the other: what many need while they come at once is taken once, and would be noise here.
+            edge.gateway.wait(number + 1)
+        assert (edge.memory_kb() - empty) / requests <= CONNECTION_KB
+
+
+@pytest.mark.parametrize("connections", [10, 2000])
+def test_the_unit_lets_it_have_the_files_that_its_connections_need(connections: int) -> None:
+    data = {"edge_max_connections": connections}
+    (unit,) = [item.text for item in EDGE.files(site.whole(**data)) if item.path.endswith("/portcullis.conf")]
+    (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
+    with running(**data) as edge:
+        told = edge.told()
+    assert int(told["Maxconn"]) == 3 * connections and int(told["Maxsock"]) <= int(files), told

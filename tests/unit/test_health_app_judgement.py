@@ -282,7 +282,7 @@ def test_a_drain_file_that_cannot_be_looked_for_is_not_absent() -> None:
 def test_nothing_is_told_that_cannot_be_seen_from_the_sandbox() -> None:
     """A count of workers would say "unknown" for ever: the unit hides the processes of others from this app."""
     assert "workers" not in World().fill().verdict.full["gateway"]
-    unit = (ROOT / "templates" / "health" / "portcullis-health.service.j2").read_text()
+    unit = (ROOT / "tests/golden/health/etc__systemd__system__portcullis-health.service").read_text()
     assert "ProtectProc=invisible" in unit
 
 

@@ -63,12 +63,17 @@ CONTROLS = (
         MANUAL, lambda want: [entry(LOGIN, "HOME_MODE", "0700"), entry("/etc/adduser.conf", "DIR_MODE", "0700", "=")],
     ),
     Control(
+        "accounts-changes", "accounts", "baseline", "passwords of new accounts are changed once a day at most",
+        "Whoever changes it many times in a row is back at the old one, past every history.", MANUAL,
+        lambda want: [entry(LOGIN, "PASS_MIN_DAYS", 1)], "5.4.1.2", "os-05",
+    ),
+    Control(
         "accounts-ageing", "accounts", "strict", "passwords of new accounts end after a year",
         "One that was stolen is good for ever otherwise. Accounts that are there keep what they have.", MANUAL,
         lambda want: [
-            entry(LOGIN, "PASS_MAX_DAYS", 365), entry(LOGIN, "PASS_MIN_DAYS", 1), entry(LOGIN, "PASS_WARN_AGE", 7),
+            entry(LOGIN, "PASS_MAX_DAYS", 365), entry(LOGIN, "PASS_WARN_AGE", 7),
             entry("/etc/default/useradd", "INACTIVE", 45, "="),
-        ], "5.4.1.1, 5.4.1.2, 5.4.1.3, 5.4.1.5", "os-05",
+        ], "5.4.1.1, 5.4.1.3, 5.4.1.5", "os-05",
     ),
     Control(
         "accounts-digests", "accounts", "baseline", "digests of new passwords take long to compute",

@@ -148,6 +148,12 @@ CONTROLS = (
         "package-01, package-02, package-03, package-05, package-06, package-10",
     ),
     Control(
+        "packages-compared", "packages", "baseline", "files of packages are compared with Debian's digests once a week",
+        "The first question after an attack is which programs are not Debian's any more. The log has the answer.",
+        "man debsums", lambda want: [package("debsums"), entry("/etc/default/debsums", "CRON_CHECK", "weekly", "=")],
+        "6.3.2",
+    ),
+    Control(
         "banners-login", "banners", "baseline", "who logs in is told whose host it is, and not which system it runs",
         "It says which holes to try; and a court may want to see that it was said.", "man issue",
         lambda want: [

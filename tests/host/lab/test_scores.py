@@ -22,7 +22,7 @@ LYNIS = """
 set -e
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"; chmod 0755 .
 apt-get -q update >/dev/null; apt-get -q download lynis >/dev/null 2>&1; dpkg-deb -x lynis_*.deb .
-cp usr/sbin/lynis etc/lynis/default.prf usr/share/lynis/; cd usr/share/lynis
+cp -r usr/sbin/lynis etc/lynis/default.prf etc/lynis/plugins usr/share/lynis/; cd usr/share/lynis
 ./lynis audit system --quick --profile ./default.prf --logfile "$folder/log" --report-file "$folder/report" >/dev/null
 sed -n 's/^hardening_index=//p' "$folder/report"
 """
@@ -59,6 +59,8 @@ def test_the_policy_for_the_release_is_passed_but_for_what_pyinfra_needs(judged:
     server = judged.server
     needed = {"12": [], "13": ["Key exchanges"]}[server.here.member.release]
     say(f"      ssh-audit, baseline: {policy(server)}")
+    # It has not been polite: sshd of Debian 13 has no time for who leaves before logging in, for a while.
+    server.out("systemctl restart ssh")
     strict = run(judged.name, SITE, hardening_level="strict")
     assert strict.status == 0, strict.problem
     found = policy(server)

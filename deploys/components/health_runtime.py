@@ -7,7 +7,7 @@ from dataclasses import replace
 from deploys import operations
 from deploys.components import engine_images
 from deploys.components.health_image import image
-from deploys.components.health_settings import CODE, CONFIG, FOLDER, python
+from deploys.components.health_settings import CODE, CONFIG, FOLDER, WATCHDOG_SECONDS, python
 from deploys.lib.component import ConfigFile, Here
 from deploys.lib.containers import Container, compose_file, http_health
 from deploys.lib.network import routable
@@ -33,7 +33,13 @@ def container(here: Here, url: str) -> Container:
         runtime=("/run/portcullis-health",),
         remembers=True,
         env_files=("/etc/portcullis/health.env",),
-        environment={"PYTHONPATH": CODE, "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"},
+        environment={
+            "PYTHONPATH": CODE,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TZ": "UTC",
+            # As systemd tells it. From inside a container its own cannot be told that the app lives.
+            "WATCHDOG_USEC": str(WATCHDOG_SECONDS * 1_000_000),
+        },
         memory_mb=128,
         tasks=32,
         one_cpu=True,
@@ -57,7 +63,13 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
     text = render(
-        "health/portcullis-health.service.j2", None, folder=FOLDER, code=CODE, config=CONFIG, addresses=routable(here)
+        "health/portcullis-health.service.j2",
+        None,
+        folder=FOLDER,
+        code=CODE,
+        config=CONFIG,
+        addresses=routable(here),
+        watchdog=WATCHDOG_SECONDS,
     )
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]
 

@@ -18,6 +18,8 @@ CODE = f"{TOOLS}/health"
 CONFIG = "/etc/portcullis/health.json"
 # Its presence means: the gateway is about to stop, ask another one. A folder, made by the gateway's unit.
 STOPPING = "/run/portcullis-health/stopping"
+# Seconds without a sign of life after which the app is ended and started again: by systemd, in a container by itself.
+WATCHDOG_SECONDS = 30
 
 
 class HealthSettings(Settings):

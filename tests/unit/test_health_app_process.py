@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from portcullis_health.notify import Notifier
 
-from tests.unit.test_health_app_support import SECRETS, settings, write_settings
+from tests.unit.test_health_app_support import HANG, SECRETS, settings, write_settings
 
 PAYLOAD = Path(__file__).parents[2] / "payload/health"
 
@@ -102,6 +102,30 @@ def test_ready_watchdog_answers_and_a_clean_end(tmp_path: Path) -> None:
     assert len([line for line in lines if line.startswith("redis: ")]) == 1
     for secret in (SECRETS.database, SECRETS.redis):
         assert secret and secret not in output + body
+
+
+def test_one_that_hangs_where_systemd_cannot_see_it_ends_itself(tmp_path: Path) -> None:
+    port = free_port()
+    config = write_settings(tmp_path / "health.json", settings(listen={"host": "127.0.0.1", "port": port}))
+    (tmp_path / "sitecustomize.py").write_text(HANG)
+    with start(config, PYTHONPATH=str(tmp_path), NOTIFY_SOCKET="", WATCHDOG_USEC="1500000") as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline().startswith("listening on ")
+            time.sleep(3)
+            assert process.poll() is None, "one that is well stays"
+            began = time.monotonic()
+            process.send_signal(signal.SIGUSR1)
+            output, _ = process.communicate(timeout=20)
+            seconds = time.monotonic() - began
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    # Its last sign of life was up to a third of that time ago.
+    assert 0.9 < seconds < 5
+    assert "Timeout (0:00:01.500000)!" in output and "sitecustomize.py" in output, "it says where it hung"
+    for secret in (SECRETS.database, SECRETS.redis):
+        assert secret and secret not in output
 
 
 def test_a_taken_port_is_exit_code_1_and_one_line(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def open_probes(config: Config, secrets: Secrets, stack: AsyncExitStack) -
 
 
 async def beat(watch: Watch, notifier: Notifier, stop: asyncio.Event, clock: Clock = uptime_seconds) -> None:
-    """Look after everything until `stop` is set: the drain file, the jobs, the log and systemd's watchdog.
+    """Look after everything until `stop` is set: the drain file, the jobs, the log and the watchdog.
 
     If this fails the process ends, and systemd starts it again; that is better than answers nobody keeps true.
     """

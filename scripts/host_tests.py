@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOSTS = "tests/host/lab"
 SECOND = [f"{HOSTS}/test_{name}.py" for name in ("interrupted", "backups", "compose", "switch")]
 # Asked for by name: backups in an S3 store, minutes of waiting until hosts put back what shut everybody out, until
-# images are built again, while many clients ask, or of runs that are killed after each of their operations.
+# images are built again or on five hosts, while many clients ask, of runs that are killed after each operation.
 NAMED = (
     "killed",
     "store",
@@ -33,6 +33,7 @@ NAMED = (
     "edge_acme",
     "canary",
     "rotation",
+    "split_contained",
 )
 BY_NAME = [f"{HOSTS}/test_{name}.py" for name in NAMED]
 ROWS = {

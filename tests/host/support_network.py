@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.host.support import Server
 from tests.host.support_lab import until
 from tests.lab import engine, network
+from tests.lab.lab import Lab
+
+# The port of each kind of host of a site that is spread out, and others that might be there.
+SERVICES = {"db": 5432, "cache": 6379, "llm": 11434, "gw": 4100}
+PORTS = [22, 2375, 2376, 4001, 4101, 9999, *SERVICES.values()]
 
 ASK = """
 import concurrent.futures, json, socket, sys
@@ -25,13 +30,69 @@ with concurrent.futures.ThreadPoolExecutor(32) as pool:
 """
 
 
-def reached(source: Server, address: str, ports: Iterable[int], user: str = "root") -> dict[int, str]:
-    """How each port answers ``user`` of ``source``: `open`, `refused` by a host that lets it in, or `dropped`."""
+# The same for all ports there are, of a host that refuses what it does not answer.
+ASK_ALL = """
+import asyncio, json, sys
+async def ask(port, at_once):
+    async with at_once:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 5)
+        except ConnectionRefusedError:
+            return None
+        writer.close()
+        return port
+async def main():
+    at_once = asyncio.Semaphore(200)
+    return [port for port in await asyncio.gather(*(ask(port, at_once) for port in range(1, 65536))) if port]
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+def reached(
+    source: Server, address: str, ports: Iterable[int], user: str = "root", container: str = ""
+) -> dict[int, str]:
+    """How each port answers ``source``: `open`, `refused` by a host that lets it in, or `dropped`.
+
+    ``user`` of the host asks, or the user of a ``container`` from inside of it.
+    """
     ports = list(ports)
     places = json.dumps([[address, port] for port in ports])
-    done = source.sh(f"runuser -u {user} -- python3 - '{places}' <<'END'\n{ASK}\nEND")
+    asker = f"docker exec -i portcullis-{container}" if container else f"runuser -u {user} --"
+    done = source.sh(f"{asker} python3 - '{places}' <<'END'\n{ASK}\nEND")
     assert done.status == 0, done.err
     return dict(zip(ports, json.loads(done.out), strict=True))
+
+
+def all_open(source: Server, address: str) -> set[int]:
+    """Every port of an address that answers ``source``; a port that does not even refuse is a failure."""
+    done = source.sh(f"python3 - {address} <<'END'\n{ASK_ALL}\nEND", 300)
+    assert done.status == 0, done.err
+    return set(json.loads(done.out))
+
+
+def kind(server: Server) -> str:
+    """What a host of a site that is spread out is for: db, cache, llm or gw."""
+    return server.name.rpartition("-")[2].rstrip("12")
+
+
+def assert_open_to_those_who_need_it(servers: Sequence[Server], stranger: Server) -> None:
+    """Every host of a closed site is asked by every other one, and by a stranger."""
+    for target in servers:
+        own = SERVICES[kind(target)]
+        for source in (*servers, stranger):
+            if source.name == target.name:
+                continue
+            may = own == SERVICES["gw"] or kind(source) == "gw"
+            wanted = {port: "open" if port == own and may else "dropped" for port in PORTS}
+            assert reached(source, target.address, PORTS) == wanted, f"{source.name} asks {target.name}"
+
+
+def stranger_of(lab: str, server: Server) -> Server:
+    """One more host in the same network, which is in no group; ``server`` is one that is."""
+    host = Lab(lab).start_host(f"{lab}-stranger", "trixie", ("strangers",))
+    data = {**server.data, "ssh_hostname": host.address}
+    data["ssh_known_hosts_file"] = str(data["ssh_known_hosts_file"]).replace(server.name, host.name)
+    return Server(host.name, data, {})
 
 
 def operator() -> str:

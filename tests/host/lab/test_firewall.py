@@ -11,11 +11,17 @@ from tests.host.lab.conftest import Deployed, Site
 from tests.host.support import Server
 from tests.host.support_lab import SITE, VERIFY, Running, run, until
 from tests.host.support_ledger import ROLLBACK, last_run, state
-from tests.host.support_network import inside, operator, reached, reboot
+from tests.host.support_network import (
+    assert_open_to_those_who_need_it,
+    inside,
+    kind,
+    operator,
+    reached,
+    reboot,
+    stranger_of,
+)
 from tests.host.support_watch import differences
-from tests.lab.lab import Lab
 
-SERVICES = {"db": 5432, "cache": 6379, "llm": 11434, "gw": 4100}
 ONLY = {"components": "firewall"}
 SHUT = "tcp dport 22 drop"
 UNDO = "/etc/systemd/system/portcullis-undo-firewall.service"
@@ -24,11 +30,6 @@ PENDING = "/var/lib/portcullis/pending/firewall"
 
 def closed(**more: object) -> dict[str, object]:
     return {"firewall_ingress": "needed", "firewall_operator_networks": [operator()], **ONLY, **more}
-
-
-def kind(server: Server) -> str:
-    """What a host of the site is for: db, cache, llm or gw."""
-    return server.name.removeprefix("ht-split-").rstrip("12")
 
 
 def ruleset(server: Server, what: str = "table inet portcullis") -> str:
@@ -61,24 +62,12 @@ def cache(site: Deployed) -> Server:
 
 
 @pytest.fixture(scope="module")
-def stranger(site: Deployed) -> Iterator[Server]:
-    """One more host in the same network, which is in no group."""
-    host = Lab(site.name).start_host("ht-split-stranger", "trixie", ("strangers",))
-    data = {**site.servers[0].data, "ssh_hostname": host.address}
-    data["ssh_known_hosts_file"] = str(data["ssh_known_hosts_file"]).replace(site.servers[0].name, host.name)
-    yield Server(host.name, data, {})
+def stranger(site: Deployed) -> Server:
+    return stranger_of(site.name, site.servers[0])
 
 
 def test_every_port_is_open_to_those_who_need_it_and_to_nobody_else(site: Deployed, stranger: Server) -> None:
-    ports = [22, 4001, 4101, 9999, *SERVICES.values()]
-    for target in site.servers:
-        own = SERVICES[kind(target)]
-        for source in (*site.servers, stranger):
-            if source.name == target.name:
-                continue
-            may = own == 4100 or kind(source) == "gw"
-            wanted = {port: "open" if port == own and may else "dropped" for port in ports}
-            assert reached(source, target.address, ports) == wanted, f"{source.name} asks {target.name}"
+    assert_open_to_those_who_need_it(site.servers, stranger)
 
 
 def test_the_second_run_changes_nothing_and_the_site_works(site: Deployed) -> None:

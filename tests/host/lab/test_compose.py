@@ -7,6 +7,7 @@ import time
 import pytest
 
 from deploys.components.engine_settings import EngineSettings
+from deploys.components.health_settings import CODE
 from deploys.components.litellm.config import SELFTEST
 from deploys.lib.containers import PROJECT
 from tests.host.lab.conftest import Deployed, suite
@@ -19,6 +20,7 @@ from tests.host.support_lab import SITE, VERIFY, health_url, run, say, until
 from tests.host.support_ledger import ROLLBACK, last_run, state, torn
 from tests.host.support_watch import differences, files_only, picture, polling
 from tests.lab import engine, hosts
+from tests.unit.test_health_app_support import HANG
 
 pytestmark = pytest.mark.usefixtures("in_containers")
 # Its metrics are started again with it.
@@ -130,6 +132,26 @@ def test_killed_containers_and_programs_come_back(contained: Deployed) -> None:
         say(f"      {way.split()[0]}: all run again after {took:.0f} s, and {ready:.0f} s later they are ready")
         assert {name: one.id for name, one in before.items()} == {n: one.id for n, one in containers(server).items()}
     assert Gateway(server).chat(SELFTEST).status == 200
+
+
+def test_a_health_app_that_hangs_is_started_again(contained: Deployed) -> None:
+    """It is the deployed program that stops in the middle; only how it is told to was put beside it."""
+    server, told = contained.server, f"{CODE}/sitecustomize.py"
+    server.out(f"cat >{told} <<'END'\n{HANG}END\nchmod 644 {told}; systemctl restart portcullis-health.service")
+    try:
+        until(lambda: is_ready(server), 120, "the health app is ready")
+    finally:
+        server.out(f"rm {told}")
+    before, began = containers(server), server.out("date '+%F %T'")
+    server.out("docker kill --signal USR1 portcullis-health")
+    hung = time.monotonic()
+    assert not is_ready(server), "it hangs"
+    until(lambda: others(before, containers(server)) == {"health"}, 60, "it ends itself")
+    ended = time.monotonic() - hung
+    answers = until(lambda: is_ready(server), 60, "the health app is ready again")
+    say(f"      it ended itself {ended:.0f} s after it had hung, and was ready {answers:.0f} s later")
+    assert others(before, containers(server)) == {"health"}
+    assert "Timeout (0:00:30)!" in server.out(f"journalctl -o cat -u portcullis-health --since '{began}'")
 
 
 def test_everything_comes_back_after_a_reboot(contained: Deployed) -> None:

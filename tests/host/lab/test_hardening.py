@@ -25,8 +25,9 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A host that nothing was deployed to but what every host gets first, without hardening."""
     for name in lab(f"ht-{request.param}-hard", "single", request.param, "root"):
         site = Site(name)
-        # Something that is to go, and to come back.
-        site.server.out("apt-get -q update && apt-get -q -y install inetutils-telnet", 300)
+        # Something that is to go, and to come back. An installation may renew what is there already, for good: so it is
+        # done before.
+        site.server.out("apt-get -q update && apt-get -q -y upgrade && apt-get -q -y install inetutils-telnet", 300)
         done = run(name, HARDEN, hardening_level="off")
         assert done.status == 0, done.problem
         yield site

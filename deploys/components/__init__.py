@@ -1,4 +1,7 @@
-"""Every component, in the order in which a host gets them."""
+"""Every component, in the order in which a host gets them.
+
+Hardening is the last: packages of the others bring files and folders that its controls are about.
+"""
 
 from deploys.components.backups import BACKUPS
 from deploys.components.base import BASE
@@ -12,4 +15,4 @@ from deploys.components.ollama import OLLAMA
 from deploys.components.postgres import POSTGRES
 from deploys.components.redis import REDIS
 
-COMPONENTS = (BASE, HARDENING, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH, EDGE)
+COMPONENTS = (BASE, ENGINE, FIREWALL, POSTGRES, BACKUPS, REDIS, OLLAMA, LITELLM, HEALTH, EDGE, HARDENING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from pyinfra import host
 
@@ -23,8 +24,9 @@ def deploy(components: tuple[Component, ...], only: tuple[str, ...] = (), keys: 
     place = here(look_around(components, keys))
     components = tuple(component for component in components if not only or component.name in only)
     changes = refuse_unsuitable(components, place)
-    needed = [component for component in components if component.hosts == "all"]
-    services = [component for component in components if component not in needed]
+    # What services need comes in front of them; what is behind them is about what they have brought.
+    needed = list(takewhile(lambda component: component.hosts == "all", components))
+    services = list(components[len(needed) :])
     # All components on every host, in one order; a host's own list would merge different operations under one line.
     for component in host.loop(needed):
         bring(component, place, changes, installed=False)

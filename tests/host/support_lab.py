@@ -56,12 +56,13 @@ class Run:
     @property
     def changed(self) -> list[str]:
         """Operations that changed a host."""
-        return [one["name"] for one in self.results["operations"] if one["success"]]
+        return [one["name"] for one in self.results.get("operations", ()) if one["success"]]
 
     @property
     def problem(self) -> str:
-        """The end of the log, for the message of a failed test."""
-        return f"exit status {self.status} after {self.seconds:.0f} s\n{self.log[-3000:]}"
+        """What changed, and the end of the log, for the message of a failed test."""
+        what = f"exit status {self.status} after {self.seconds:.0f} s, changed: {self.changed}"
+        return f"{what}\n{self.log[-3000:]}"
 
 
 class Running:

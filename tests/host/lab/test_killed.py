@@ -69,7 +69,7 @@ def test_a_run_is_killed_after_every_operation(bookworm: Site) -> None:
     # Entries before are of other tests, also of runs that were to fail.
     assert {entry["outcome"] for entry in runs(server) if entry["run"] >= home} <= {"done", "cut off"}
     again = run(bookworm.name, SITE, **data)
-    assert again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
+    assert again.totals["no_change"] == again.totals["hosts"] > 0, again.problem
     assert run(bookworm.name, ROLLBACK, run=home, **KEPT).status == 0
     assert differences(at_home, state(server)) == []
     assert run(bookworm.name, VERIFY).status == 0

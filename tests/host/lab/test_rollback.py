@@ -61,7 +61,7 @@ def test_each_earlier_state_comes_back_to_the_last_byte(trixie: Deployed, name: 
     works(server)
     again = run(trixie.name, ROLLBACK, run=wanted)
     assert again.status == 0, again.problem
-    assert again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
+    assert again.totals["no_change"] == again.totals["hosts"] > 0, again.problem
     assert torn(server) == []
 
 

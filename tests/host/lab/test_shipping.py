@@ -85,5 +85,5 @@ def test_an_image_comes_from_this_machine_and_only_what_is_missing_does(
 
     for second in (run(contained.name, SITE, environment=machine, **data), run(contained.name)):
         assert second.status == 0, second.problem
-        assert second.totals["no_change"] == second.totals["hosts"] > 0, second.changed
+        assert second.totals["no_change"] == second.totals["hosts"] > 0, second.problem
     assert run(contained.name, VERIFY).status == 0

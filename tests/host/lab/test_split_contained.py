@@ -116,7 +116,7 @@ def test_the_closed_site_works_and_a_second_run_changes_nothing(held: Deployed) 
     assert verified.status == 0, verified.problem
     assert verified.log.count("has the rules that it should") == len(held.servers)
     again = run(held.name, SITE, **wanted)
-    assert again.status == 0 and again.totals["no_change"] == again.totals["hosts"] > 0, again.changed
+    assert again.status == 0 and again.totals["no_change"] == again.totals["hosts"] > 0, again.problem
 
 
 def test_the_closed_site_goes_to_systemd_in_one_run_and_the_same_ports_answer(held: Deployed, stranger: Server) -> None:

@@ -116,7 +116,7 @@ def test_backups_move_to_the_store_and_are_tried_from_there(bookworm: Site, stor
     assert store.ask(f"{BUCKET}/portcullis/backup/gateway/backup.info")[:8] == b"Salted__", "encrypted before it left"
     assert run(bookworm.name, VERIFY, **store.data()).status == 0
     second = run(bookworm.name, SITE, **store.data())
-    assert second.totals["no_change"] == second.totals["hosts"] > 0, second.changed
+    assert second.totals["no_change"] == second.totals["hosts"] > 0, second.problem
 
 
 def test_the_database_comes_back_from_the_store(bookworm: Site, store: Store) -> None:

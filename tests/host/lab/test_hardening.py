@@ -124,6 +124,8 @@ def test_what_would_lock_out_or_cannot_be_is_refused_before_anything_changes(bar
             "there is no control 'ssh-lgo'; did you mean ssh-log?",
         ),
     ):
+        if "hardening_ssh_key_exchange" in data and bare.server.here.member.release == "12":
+            continue  # its sshd has none that pyinfra's SSH would lack
         refused = run(bare.name, SITE, hardening_level="baseline", components="base", **data)
         assert refused.status == 1 and sentence in refused.log, refused.problem
     assert difference(before, looks(bare.server)) == []

@@ -115,3 +115,24 @@ def test_what_a_machine_keeps_from_its_containers_is_not_passed_in_silence(tmp_p
             assert found[0] == code and found[1].startswith(said), found
         finally:
             subprocess.run(["chattr", "-i", str(host.at("/proc/sys/kernel/x"))], capture_output=True)
+
+
+@pytest.mark.parametrize(("kind", "code"), [("none", 1), ("docker", 0)])
+def test_what_another_container_of_the_machine_sets_is_no_drift_of_this_one(
+    tmp_path: Path, kind: str, code: int
+) -> None:
+    host = Host(tmp_path, kind)
+    name = "/proc/sys/fs/protected_fifos"
+    host.put(name, "2\n")
+    host.run("apply", items=[sysctl("fs.protected_fifos", 2)])
+    assert host.run("check") == (0, "1 hold\n"), "and nothing had to be done for it"
+    host.put(name, "1\n")
+    assert host.run("check")[0] == code
+
+
+def test_settings_of_the_network_are_a_containers_own(tmp_path: Path) -> None:
+    host = Host(tmp_path, "docker")
+    host.put("/proc/sys/net/ipv4/tcp_x", "1\n")
+    host.run("apply", items=[sysctl("net.ipv4.tcp_x", 1)])
+    host.put("/proc/sys/net/ipv4/tcp_x", "0\n")
+    assert host.run("check")[0] == 1

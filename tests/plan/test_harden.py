@@ -26,6 +26,11 @@ def test_a_deploy_hardens_every_host_unless_its_settings_say_off(ran: Runs) -> N
         assert set(switch["hosts_with_change"]) == hardened
 
 
+def test_it_comes_after_everything_that_brings_files_it_is_about(ran: Runs) -> None:
+    switched = [name for name in names(ran("plan")) if name.endswith(f"| {SWITCH}")]
+    assert switched[-1] == f"hardening | {SWITCH}" and len(switched) > 5
+
+
 def asked(done: Ran, host: str) -> list[str]:
     """What a host is asked about its plan, if anything."""
     return [line for line in done.executed if line.startswith(host) and f"look {PLAN}" in line]

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from tests.host import support_double
 from tests.host.lab.conftest import Deployed
 from tests.host.support import Server
-from tests.host.support_clients import Edge
+from tests.host.support_clients import Edge, Traffic, clients
 from tests.host.support_double import Double
 from tests.host.support_http import Gateway
-from tests.host.support_lab import SITE, run
+from tests.host.support_lab import SITE, run, until
+from tests.host.support_ledger import ROLLBACK
 from tests.lab import edge as lab_edge
 
 STREAMED, POSTED = "streamed", "posted"
@@ -25,6 +26,11 @@ def models() -> dict[str, object]:
 
 def change(site: Deployed, **data: object) -> None:
     done = run(site.name, SITE, environment=support_double.ENVIRONMENT, **{**models(), **data})
+    assert done.status == 0, done.problem
+
+
+def go_back(site: Deployed) -> None:
+    done = run(site.name, ROLLBACK)
     assert done.status == 0, done.problem
 
 
@@ -55,3 +61,12 @@ def doubles(site: Deployed, **data: object) -> Iterator[Deployed]:
     yield site
     for double in playing:
         double.stop()
+
+
+@contextmanager
+def busy(site: Deployed) -> Iterator[Traffic]:
+    """Forty clients of the edge, all of whom are answered before anything happens to it."""
+    with clients(reached(site), master_key(site), STREAMED, POSTED) as going:
+        until(lambda: going.total > 100, 60, "clients are answered")
+        assert not going.failed, going.failed[:5]
+        yield going

@@ -129,5 +129,5 @@ def _report(last: str) -> Generator[str, None, None]:
 
 def report() -> None:
     undo, only = asked(host.data.dict())
-    meant = _MEANT.get(host.name, str(host.data.get("hardening_level", DEFAULT)))
-    _report(name="hardening | Every control", last=reminder(meant, undo, only))
+    # Where nothing was put in place of the settings there is nothing to be reminded of.
+    _report(name="hardening | Every control", last=reminder(_MEANT.get(host.name, "off"), undo, only))

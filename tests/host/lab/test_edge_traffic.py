@@ -8,22 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.host.lab.conftest import Deployed
-from tests.host.support_clients import Edge, Traffic, clients, during
-from tests.host.support_edge import POSTED, STREAMED, change, doubles, gateways, master_key, reached
+from tests.host.support_clients import Traffic, during
+from tests.host.support_edge import POSTED, busy, change, doubles, gateways, go_back
 from tests.host.support_http import Gateway
-from tests.host.support_lab import main_pid, run, say, until
-
-ROLLBACK = "deploys/rollback.py"
-
-
-@pytest.fixture(scope="module")
-def edge(fronted: Deployed) -> Edge:
-    return reached(fronted)
-
-
-@pytest.fixture(scope="module")
-def key(fronted: Deployed) -> str:
-    return master_key(fronted)
+from tests.host.support_lab import main_pid, say, until
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +21,8 @@ def played(fronted: Deployed) -> Iterator[Deployed]:
 
 
 @pytest.fixture(scope="module")
-def traffic(played: Deployed, edge: Edge, key: str) -> Iterator[Traffic]:
-    with clients(edge, key, STREAMED, POSTED) as going:
-        until(lambda: going.total > 100, 60, "clients are answered")
-        assert not going.failed, going.failed[:5]
+def traffic(played: Deployed) -> Iterator[Traffic]:
+    with busy(played) as going:
         yield going
     say(f"      {going.total} requests in all")
 
@@ -68,11 +54,7 @@ def test_a_change_of_the_configuration_loses_nothing(played: Deployed, traffic: 
 
 
 def test_going_back_loses_nothing(played: Deployed, traffic: Traffic) -> None:
-    def back() -> None:
-        done = run(played.name, ROLLBACK)
-        assert done.status == 0, done.problem
-
-    assert during("rollback", traffic, back) == []
+    assert during("rollback", traffic, lambda: go_back(played)) == []
 
 
 def test_a_change_of_the_edge_itself_loses_nothing(played: Deployed, traffic: Traffic) -> None:

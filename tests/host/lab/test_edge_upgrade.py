@@ -9,10 +9,9 @@ import pytest
 
 from deploys.components.litellm.settings import DEFAULT_VERSION
 from tests.host.lab.conftest import Deployed, lab
-from tests.host.support_clients import Traffic, clients, during
-from tests.host.support_edge import POSTED, STREAMED, change, doubles, gateways, master_key, reached
-from tests.host.support_lab import SITE, run, until
-from tests.host.support_ledger import ROLLBACK
+from tests.host.support_clients import Traffic, during
+from tests.host.support_edge import busy, change, doubles, gateways, go_back
+from tests.host.support_lab import SITE, run
 from tests.host.support_older import OLD
 
 # Without migrations of its own: going back over it needs no dump, and so nobody has to stop.
@@ -31,9 +30,7 @@ def older() -> Iterator[Deployed]:
 
 @pytest.fixture(scope="module")
 def traffic(older: Deployed) -> Iterator[Traffic]:
-    with clients(reached(older), master_key(older), STREAMED, POSTED) as going:
-        until(lambda: going.total > 100, 60, "clients are answered")
-        assert not going.failed, going.failed[:5]
+    with busy(older) as going:
         yield going
 
 
@@ -56,9 +53,5 @@ def test_a_release_without_migrations_loses_nothing(older: Deployed, traffic: Tr
 
 
 def test_going_back_to_the_release_before_loses_nothing(older: Deployed, traffic: Traffic) -> None:
-    def back() -> None:
-        done = run(older.name, ROLLBACK)
-        assert done.status == 0, done.problem
-
-    assert during(f"rollback to {DEFAULT_VERSION}", traffic, back) == []
+    assert during(f"rollback to {DEFAULT_VERSION}", traffic, lambda: go_back(older)) == []
     assert versions(older) == {DEFAULT_VERSION}

@@ -114,6 +114,13 @@ class Server:
         return [component for component in COMPONENTS if self.has(component.name)]
 
     @property
+    def processes(self) -> list[tuple[Component, str]]:
+        """Components with a unit whose process stays, and that unit: what changes the host itself has none."""
+        units = [(component, unit) for component in self.components if (unit := component.unit_on(self.here))]
+        types = self.out(f"systemctl show -P Type {' '.join(unit for _, unit in units)}").split()
+        return [one for one, type_ in zip(units, types, strict=True) if type_ != "oneshot"]
+
+    @property
     def address(self) -> str:
         """The address under which this machine reaches the host."""
         return str(self.data.get("ssh_hostname", self.name))

@@ -129,8 +129,8 @@ def units(server: Server) -> list[str]:
     """Units of services that both runtimes have, in which our programs run."""
     return [
         unit
-        for c in server.components
-        for unit in [c.unit_on(server.here) or "", *c.extra_units(server.here)]
+        for c, main in server.processes
+        for unit in [main, *c.extra_units(server.here)]
         if unit.endswith(".service") and c.name != "engine"
     ]
 

@@ -200,12 +200,9 @@ def _containers(server: Server, component: Component) -> list[dict[str, Any]]:
 
 
 def test_services_do_not_run_as_root(server: Server) -> None:
-    for component in server.components:
-        unit = component.unit_on(server.here)
-        if not unit or component.name == "engine":  # Docker's own service is root's
+    for component, unit in server.processes:
+        if component.name == "engine":  # Docker's own service is root's
             continue
-        if server.out(f"systemctl show -P Type {unit}") == "oneshot":
-            continue  # it changes the host itself, and nothing of it stays
         user = server.out(f"ps -o uid= -p $({main_pid(unit)})")
         assert user != "0", f"{unit} runs as root"
 

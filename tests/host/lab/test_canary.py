@@ -164,9 +164,7 @@ def test_the_ledger_has_them_only_where_going_back_needs_them_and_for_root_alone
 def test_a_crash_of_a_service_leaves_no_memory_behind(site: Site, used: Sampling) -> None:
     """A core file of the gateway would have every key in it."""
     server = site.server
-    for component in server.components:
-        if not (unit := component.unit_on(server.here)):
-            continue
+    for _, unit in server.processes:
         pid = server.out(f"systemctl show -p MainPID --value {unit}")
         limits = server.out(f"cat /proc/{pid}/limits")
         (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]

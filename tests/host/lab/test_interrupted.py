@@ -60,10 +60,7 @@ def test_the_next_run_comes_to_a_good_end(bookworm: Site) -> None:
 def _older_than_their_files(server: Server) -> list[str]:
     """Services that were started before one of the files that need a restart was written."""
     old = []
-    for component in server.components:
-        unit = component.unit_on(server.here)
-        if not unit:
-            continue
+    for component, unit in server.processes:
         paths = " ".join(f.path for f in component.files(server.here) if f.effect == "restart")
         started = server.out(f'date -d "$(systemctl show -p ExecMainStartTimestamp --value {unit})" +%s')
         newest = server.out(f"stat -c %Y {paths} | sort -n | tail -n 1")

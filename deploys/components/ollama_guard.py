@@ -17,6 +17,13 @@ from deploys.lib.render import render
 UNIT = "portcullis-ollama-guard.service"
 CONFIG = "/etc/portcullis/ollama-guard.cfg"
 MEMORY_MB = 64
+_FILE = f"/etc/systemd/system/{UNIT}"
+# A reload cuts nobody off, but leaves the process in the sandbox it was started with. When a file was put where it is,
+# which its ctime tells, is younger than the process where this or an earlier version of the unit has come since.
+AGAIN = (
+    f'if [ "$(stat -c %Z {_FILE})" -gt "$(date -d "$(systemctl show -P ExecMainStartTimestamp {UNIT})" +%s)" ]; '
+    f"then systemctl daemon-reload && systemctl restart {UNIT}; else systemctl reload {UNIT}; fi"
+)
 # From Ollama 0.35's routes (server/routes.go). `show` is a question, by POST: LiteLLM asks it what a model can do.
 # Whole paths only: expressions are compiled to code at the start, which its sandbox does not let it do.
 READS = ("/", "/api/version", "/api/tags", "/api/ps", "/v1/models")
@@ -101,19 +108,19 @@ def files(here: Here) -> list[ConfigFile]:
     unit = render("ollama/guard.service.j2", None, config=CONFIG, memory_mb=MEMORY_MB)
     return [
         ConfigFile(CONFIG, text, effect="none"),
-        ConfigFile(f"/etc/systemd/system/{UNIT}", unit, effect="none"),
+        ConfigFile(_FILE, unit, effect="none"),
     ]
 
 
 def check(here: Here) -> list[str]:
-    """HAProxy takes the file, and has read it when it is another than before; a reload cuts nobody off."""
+    """HAProxy takes the file, and has read it when it is another than before."""
     if not guarded(here):
         return []
     s: OllamaSettings = here.settings(OllamaSettings)
     return [
         f'said=$(haproxy -c -q -f {CONFIG} 2>&1) || {{ printf "%s\\n" "$said" | head -n 2; exit 1; }}',
         # Where it does not run it is started by what follows, and needs the address at which Ollama may be yet.
-        f"if systemctl is-active --quiet {UNIT}; then systemctl reload {UNIT}; "
+        f"if systemctl is-active --quiet {UNIT}; then {AGAIN}; "
         f"elif ss -Hltn | awk '{{print $4}}' | grep -qxF '{bracketed(address(here))}:{s.port}'; then "
         "systemctl stop ollama.service; fi",
     ]
@@ -121,7 +128,7 @@ def check(here: Here) -> list[str]:
 
 def back(here: Here) -> str:
     """It has read what did not stay; also where this run wanted none any more, and one before it was cut off."""
-    return f"! systemctl is-active --quiet {UNIT} || systemctl reload {UNIT}"
+    return f"! systemctl is-active --quiet {UNIT} || {{ {AGAIN}; }}"
 
 
 def probes(here: Here) -> list[Probe]:

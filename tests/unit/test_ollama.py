@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,21 @@ def test_the_guard_reads_its_earlier_file_when_a_change_is_gone_back_from(tmp_pa
         assert box.run(change, run).code == code
     reload, restart = f"reload {ollama_guard.UNIT}", "restart x.service"
     assert box.calls() == [reload, restart, *([reload] if state == "active" else []), restart]
+
+
+@pytest.mark.parametrize(("started", "did"), [(60, ["reload"]), (-60, ["daemon-reload", "restart"])])
+def test_the_guard_is_started_anew_where_its_unit_is_another(tmp_path: Path, started: int, did: list[str]) -> None:
+    """A reload would leave it in the sandbox of before. The unit is put here now."""
+    unit, calls, now = tmp_path / "guard.service", tmp_path / "calls", time.time()
+    unit.write_text("")
+    moment = datetime.fromtimestamp(now + started, UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\n[ "$1" = show ] && echo "{moment}" || echo "$*" >>{calls}\n')
+    program.chmod(0o755)
+    text = ollama_guard.AGAIN.replace(f"/etc/systemd/system/{ollama_guard.UNIT}", str(unit))
+    assert text != ollama_guard.AGAIN
+    subprocess.run(["sh", "-c", text], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True)
+    assert [line.removesuffix(f" {ollama_guard.UNIT}") for line in calls.read_text().splitlines()] == did
 
 
 def test_only_ollama_and_its_guard_may_hold_its_port() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploys import operations
 from deploys.components import edge_acme, edge_paths
-from deploys.components.edge_asks import CERTIFICATE, certificate, probes, ready
+from deploys.components.edge_asks import CERTIFICATE, certificate, probes, ready, same_certificate
 from deploys.components.edge_settings import EdgeSettings, missing
 from deploys.components.health_settings import HealthSettings
 from deploys.components.litellm.config import groups
@@ -16,7 +16,7 @@ from deploys.components.litellm.settings import LitellmSettings
 from deploys.components.transport import exchange_problems
 from deploys.lib import tls
 from deploys.lib.authority import Issued, serve
-from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Listener, Member
+from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Listener, Member, Provision
 from deploys.lib.containers import HARD_FACTOR
 from deploys.lib.probes import bracketed
 from deploys.lib.render import render
@@ -34,6 +34,10 @@ BUFFER = 32_768
 # again. With 300 that waited for their answer HAProxy 2.6 had 20 MiB and 59 KiB for each, whatever they had sent, and
 # 3.0 had 25 MiB and 76 KiB.
 BASE_MB, CONNECTION_KB = 64, 80
+# Where LiteLLM 1.106.2 takes a key from (litellm_credential_header_names in types/proxy/auth/special_headers.py).
+KEY_HEADERS = (
+    *("authorization", "api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key", "x-litellm-api-key"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def files(here: Here) -> list[ConfigFile]:
         buffer=BUFFER,
         certificate=certificate(s),
         challenges=edge_acme.PORT if s.tls == "acme" else 0,
+        key_headers=KEY_HEADERS,
         opened=OPENED,
         repeatable=REPEATABLE,
         inside=INSIDE,
@@ -158,7 +163,7 @@ def _certificate_problems(s: EdgeSettings) -> list[str]:
         return exchange_problems(s, "edge_")
     assert s.tls_certificate and s.tls_key
     try:
-        tls.check(s.tls_certificate, s.tls_key, s.tls_ca, s.names)
+        tls.check(s.tls_certificate, s.tls_key, s.tls_ca, s.names, roots_only=True)
     except tls.Unusable as wrong:
         return [f"edge_tls_{wrong.part}: {wrong}"]
     return []
@@ -195,6 +200,12 @@ def _closed(member: Member) -> bool:
     return getattr(firewall, "ingress", "open") == "needed"
 
 
+def provisions(here: Here) -> list[Provision]:
+    if not edge_acme.wanted(here):
+        return []
+    return edge_acme.provisions(here.settings(EdgeSettings), same_certificate(here))
+
+
 def listeners(here: Here) -> list[Listener]:
     s: EdgeSettings = here.settings(EdgeSettings)
     found = [Listener(s.port, ("haproxy",), "edge_port", askers=(CLIENTS,))]
@@ -222,7 +233,7 @@ EDGE = Component(
     ready=ready,
     ready_seconds=60,
     problems=problems,
-    provisions=lambda here: edge_acme.provisions(here.settings(EdgeSettings)) if edge_acme.wanted(here) else [],
+    provisions=provisions,
     probes=probes,
     listeners=listeners,
     version=lambda here: "haproxy -v | sed -n 's/^HAProxy version \\([0-9.]*\\).*/\\1/p'",

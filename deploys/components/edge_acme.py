@@ -57,16 +57,22 @@ def files(s: EdgeSettings) -> list[ConfigFile]:
     return found
 
 
-def provisions(s: EdgeSettings) -> list[Provision]:
-    """Asked for when the edge answers, because the authority will ask there."""
+def provisions(s: EdgeSettings, served: str) -> list[Provision]:
+    """Asked for when the edge answers, because the authority will ask there.
+
+    ``served`` is a shell command that is true when the edge answers with what is in its file.
+    """
     conf = f"/etc/letsencrypt/renewal/{LINEAGE}.conf"
     # Which authority, and where certbot listens: what is not as wanted would be done as before when it is renewed.
     kept = (f"server = {s.acme_server}", f"http01_port = {PORT}")
     same = " && ".join(f"grep -qxF {quote(line)} {conf} 2>/dev/null" for line in kept)
     names = " ".join(f"-d {name}" for name in s.names)
-    has = " && ".join(
-        f"openssl x509 -noout -checkhost {name} -in {CERTIFICATE} | grep -q 'does match'" for name in s.names
-    )
+    # These and no others: for a name that leads elsewhere by now no renewal would be given.
+    its = f"openssl x509 -noout -ext subjectAltName -in {CERTIFICATE} | grep -o 'DNS:[^, ]*' | LC_ALL=C sort | xargs"
+    has = f'[ "$({its})" = "{" ".join(sorted(f"DNS:{name}" for name in set(s.names)))}" ]'
+    live = f"/etc/letsencrypt/live/{LINEAGE}"
+    # Certbot runs its hook once, and what that could not do then would stay so.
+    handed = f"cat {live}/fullchain.pem {live}/privkey.pem 2>/dev/null | cmp -s - {CERTIFICATE}"
     account = f"--email {quote(s.acme_email)}" if s.acme_email else "--register-unsafely-without-email"
     trust = f"REQUESTS_CA_BUNDLE={AUTHORITY} " if s.acme_authority else ""
     ask = (
@@ -78,14 +84,28 @@ def provisions(s: EdgeSettings) -> list[Provision]:
     return [
         Provision(
             "Certificate from the ACME authority",
-            f"{same} && openssl x509 -noout -checkend 0 -in {CERTIFICATE} >/dev/null && {has}",
+            f"{same} && openssl x509 -noout -checkend 0 -in {CERTIFICATE} >/dev/null && {has} && {handed} "
+            f"&& {{ {served}; }}",
             # Made otherwise it is not yet due, but not wanted any more.
             f"{same} && again=--keep-until-expiring || again=--force-renewal; "
             f'said=$({ask} $again 2>&1) || {{ printf "%s\\n" "$said" | {last}; '
             f"echo 'the ACME authority gave no certificate; the edge goes on with the one it has'; exit 1; }}; "
-            f"RENEWED_LINEAGE=/etc/letsencrypt/live/{LINEAGE} {HOOK}",
+            f"RENEWED_LINEAGE={live} {HOOK}",
         )
     ]
+
+
+def lasting(seconds: int) -> Probe:
+    """A probe of the certificate's end: ``seconds``, or less of one that was given for days only."""
+    at = f'$(date -d "$(openssl x509 -noout -{{0}} -in {CERTIFICATE} | cut -d = -f 2)" +%s)'
+    begin, end = at.format("startdate"), at.format("enddate")
+    return Probe(
+        "has a certificate that certbot has kept young",
+        f'end={end}; left=$((end - $(date +%s))); echo "$((left / 3600)) hours left"; '
+        # Certbot 4 renews at a third of the time; half of that is left when it has not come to it.
+        f'enough=$(( (end - {begin}) / 6 )); [ "$enough" -lt {seconds} ] || enough={seconds}; '
+        '[ "$left" -gt "$enough" ]',
+    )
 
 
 def probes() -> list[Probe]:

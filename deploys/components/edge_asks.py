@@ -70,7 +70,7 @@ def probes(here: Here) -> list[Probe]:
     s: EdgeSettings = here.settings(EdgeSettings)
     found = [
         Probe("answers over TLS, by a gateway", answered(here, "/v1/models", refusal(here))),
-        Probe("has a certificate for another two weeks", lasting(certificate(s), WARNING_SECONDS)),
+        _lasting(here),
         Probe("serves the certificate that it was given", same_certificate(here)),
         Probe(
             "speaks no older TLS",
@@ -89,6 +89,13 @@ def probes(here: Here) -> list[Probe]:
         closed = " && ".join(f"{{ {answered(here, path, 403, '--path-as-is')}; }} >/dev/null" for path in paths)
         found.append(Probe("keeps what is for operators from others", f"{closed} && echo '{len(paths)} paths'"))
     return found
+
+
+def _lasting(here: Here) -> Probe:
+    if edge_acme.wanted(here):
+        return edge_acme.lasting(WARNING_SECONDS)
+    path = certificate(here.settings(EdgeSettings))
+    return Probe("has a certificate for another two weeks", lasting(path, WARNING_SECONDS))
 
 
 def same_certificate(here: Here) -> str:

@@ -21,7 +21,8 @@ DEPLOYED = rf"(/(openai/deployments|engines)/{MODEL}|(/v1)?)"
 
 # Regular expressions of PCRE and Python alike, each for a whole path.
 GROUPS: dict[GroupName, tuple[str, ...]] = {
-    "models": (r"(/v1)?/models", rf"(/v1)?/models/{MODEL}", r"(/v1)?/model/info", r"/model_group/info"),
+    # Not /model/info: it shows where a model is, and with what it is asked.
+    "models": (r"(/v1)?/models", rf"(/v1)?/models/{MODEL}", r"/model_group/info"),
     "chat": (
         rf"{DEPLOYED}/chat/completions",
         rf"{DEPLOYED}/completions",

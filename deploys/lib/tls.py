@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, SecretStr
 
 from deploys.lib.settings import SecretText
@@ -116,12 +118,21 @@ def _why(error: ssl.SSLCertVerificationError, name: str) -> Unusable:
     return Unusable("certificate", f"clients would refuse it: {error.verify_message}")
 
 
-def check(certificate: str, key: SecretStr, authorities: str | None, names: Iterable[str]) -> None:
+def _roots(authorities: str) -> str:
+    """The certificates of a file that are signed by nobody above them."""
+    found = x509.load_pem_x509_certificates(Path(authorities).read_bytes())
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found if one.subject == one.issuer)
+
+
+def check(
+    certificate: str, key: SecretStr, authorities: str | None, names: Iterable[str], roots_only: bool = False
+) -> None:
     """Let a client that trusts ``authorities`` reach a server with ``certificate`` and ``key`` under each of ``names``.
 
     Both are here and talk in memory. ``certificate`` and ``authorities`` are paths of PEM files; without the latter
     the client trusts those that this machine does. It is as strict as Python 3.13, which Debian 13 has: earlier ones
-    take certificates that it refuses.
+    take certificates that it refuses. With ``roots_only`` clients have nothing else of ``authorities``: what is between
+    a root and the certificate has to come from the server.
 
     Raises Unusable for the first thing that is wrong.
     """
@@ -132,7 +143,13 @@ def check(certificate: str, key: SecretStr, authorities: str | None, names: Iter
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.minimum_version = ssl.TLSVersion.TLSv1_2
     client.verify_flags |= ssl.VERIFY_X509_STRICT
-    if authorities:
+    if authorities and roots_only:
+        if not (roots := _roots(authorities)):
+            raise Unusable(
+                "ca", f"{authorities} has no root, which is signed by itself; give the one that clients trust"
+            )
+        client.load_verify_locations(cadata=roots)
+    elif authorities:
         client.load_verify_locations(authorities)
     else:
         client.load_default_certs()

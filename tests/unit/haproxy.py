@@ -52,6 +52,7 @@ class Edge:
     gateway: Gateway
     folder: Path
     pid: int
+    log: socket.socket
     opened: list[ssl.SSLSocket] = field(default_factory=list)
 
     def connect(self, client: str, protocol: str = "http/1.1") -> ssl.SSLSocket:
@@ -60,6 +61,10 @@ class Edge:
         raw = socket.create_connection(("127.0.0.1", self.port), 10, (client, 0))
         self.opened.append(context.wrap_socket(raw, server_hostname=NAME))
         return self.opened[-1]
+
+    def logged(self) -> str:
+        """The next line of its log, without what syslog has before it."""
+        return self.log.recv(65536).decode().split("]: ", 1)[1]
 
     def told(self) -> dict[str, str]:
         """What HAProxy says of itself."""
@@ -74,13 +79,15 @@ class Edge:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("VmRSS:")))
 
-    def ask(self, path: str, client: str = CLIENT) -> int:
-        """The status of one request on a connection of its own."""
+    def ask(self, path: str, client: str = CLIENT, **headers: str) -> int:
+        """The status of one request on a connection of its own; without one it is 0."""
         context = ssl._create_unverified_context()
         connection = HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context, source_address=(client, 0))
         try:
-            connection.request("GET", path, headers={"Host": NAME})
+            connection.request("GET", path, headers={"Host": NAME, **headers})
             return connection.getresponse().status
+        except ConnectionError:
+            return 0
         finally:
             connection.close()
 
@@ -156,7 +163,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -179,15 +186,21 @@ def running(**data: Any) -> Iterator[Edge]:
     assert PROGRAM
     gateway = Gateway()
     # A short name: paths of sockets may have about a hundred letters.
-    with serving(_handler(gateway)) as address, tempfile.TemporaryDirectory(prefix="edge-") as name:
-        port = _free_port()
+    with (
+        serving(_handler(gateway)) as address,
+        tempfile.TemporaryDirectory(prefix="edge-") as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log,
+    ):
+        log.bind(f"{name}/log")
+        log.settimeout(10)
+        port = free_port()
         ports = {"edge_port": port, "edge_http_port": 0, "litellm_port": int(address.rpartition(":")[2])}
         config = _written(Path(name), **{**ports, **data})
         with (Path(name) / "said").open("w+") as said:
             process = subprocess.Popen([PROGRAM, "-db", "-f", str(config)], stdout=said, stderr=said)
             try:
-                _until_listening(port, process, Path(name) / "said")
-                edge = Edge(port, gateway, Path(name), process.pid)
+                until_listening(port, process, Path(name) / "said")
+                edge = Edge(port, gateway, Path(name), process.pid, log)
                 try:
                     yield edge
                 finally:
@@ -199,7 +212,7 @@ def running(**data: Any) -> Iterator[Edge]:
                 process.wait(30)
 
 
-def _until_listening(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
+def until_listening(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until and process.poll() is None:
         with socket.socket() as one:

@@ -126,6 +126,22 @@ def test_a_certificate_that_clients_would_refuse_is_refused_first(tmp_path: Path
     ]
 
 
+def test_what_is_between_root_and_certificate_has_to_come_from_the_edge(tmp_path: Path) -> None:
+    """Many authorities give one file with both. Clients that know the root alone would refuse what is served."""
+    root, between = certificates.authority("root"), certificates.authority("between")
+    crossed = root.vouch(between)
+    data = certificates.edge(tmp_path, above=between)
+    alone = Path(str(data["edge_tls_certificate"])).read_text()
+    (tmp_path / "edge-ca.crt").write_text(root.text + crossed)
+    (refused,) = wrong(**data)
+    assert refused.startswith("edge_tls_ca: has not signed the certificate; give the root, and what is between the two")
+    (tmp_path / "edge.crt").write_text(alone + crossed)
+    assert wrong(**data) == []
+    (tmp_path / "edge-ca.crt").write_text(crossed)
+    (refused,) = wrong(**data)
+    assert refused.startswith(f"edge_tls_ca: {tmp_path}/edge-ca.crt has no root")
+
+
 def test_a_site_makes_its_own_certificate_the_same_on_every_run() -> None:
     data = {"edge_tls": "site", "edge_tls_certificate": None, "edge_tls_key": None, "edge_tls_ca": None}
     assert wrong(**data) == []

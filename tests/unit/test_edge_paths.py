@@ -56,6 +56,8 @@ def test_what_uses_a_model_is_open(path: str) -> None:
         "/user/info",
         "/config/update",
         "/model/new",
+        "/model/info",
+        "/v1/model/info",
         "/spend/logs",
         "/global/spend/reset",
         "/health",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from http.client import HTTPConnection
 
 import pytest
 
-from deploys.components.edge import BASE_MB, BUFFER, CONNECTION_KB, EDGE
+from deploys.components.edge import BASE_MB, BUFFER, CONNECTION_KB, EDGE, KEY_HEADERS
 from tests.unit import site
-from tests.unit.haproxy import CLIENT, NAME, OTHER, PROGRAM, Streams, running
+from tests.unit.haproxy import CLIENT, NAME, OTHER, PROGRAM, Streams, free_port, running
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="needs haproxy: apt-get install haproxy")
 BAD, OURS = "/v1/models/refused-by-litellm", "/v1/models/refused-by-a-provider"
@@ -92,3 +93,36 @@ def test_the_unit_lets_it_have_the_files_that_its_connections_need(connections: 
     with running(**data) as edge:
         told = edge.told()
     assert int(told["Maxconn"]) == 3 * connections and int(told["Maxsock"]) <= int(files), told
+
+
+@pytest.mark.parametrize("length", [2**20 + 1, 2**31, 2**31 + 5, 2**32 + 5, 3 * 2**32, 2**62])
+def test_a_body_is_too_large_however_large_it_is(length: int) -> None:
+    with running(edge_max_body_mb=1) as edge:
+        edge.gateway.release.set()
+        assert edge.ask("/v1/models", **{"Content-Length": "0"}) == 200
+        assert edge.ask("/v1/models", **{"Content-Length": str(length)}) == 413
+        assert edge.gateway.held == ["/v1/models"]
+
+
+def test_the_log_has_no_key_of_a_path_however_it_is_written_and_a_line_for_each_request() -> None:
+    with running() as edge:
+        for path in ("/key/sk-Abc_123/info", "/key/sk%2dAbc_123/info", "/key/%73%6B-Abc%5f123/info"):
+            assert edge.ask(path) == 403
+            assert edge.logged().split()[2] == "/key/sk-/info"
+        assert edge.ask("/key/x%0aforged%20line/info") == 403
+        assert edge.logged().split()[2] == "/key/x?forged?line/info"
+
+
+def test_whoever_sends_a_key_without_tls_is_told_and_not_led_on() -> None:
+    port = free_port()
+    with running(edge_http_port=port):
+        for path, headers, status in [
+            ("/v1/models", {}, 308),
+            ("/v1/models?x=key", {}, 308),
+            ("/v1/models?key=sk-1", {}, 403),
+            *[("/v1/models", {name: "sk-1"}, 403) for name in KEY_HEADERS],
+        ]:
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("GET", path, headers={"Host": NAME, **headers})
+            assert connection.getresponse().status == status, (path, headers)
+            connection.close()

@@ -20,6 +20,8 @@ def ask(place):
     try:
         socket.create_connection(place, 2).close()
         return "open"
+    except ConnectionResetError:
+        return "open"  # to somebody else: who asked was let in, and then told to go
     except ConnectionRefusedError:
         return "refused"
     except OSError:
@@ -37,6 +39,8 @@ async def ask(port, at_once):
     async with at_once:
         try:
             _, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 5)
+        except ConnectionResetError:
+            return port
         except ConnectionRefusedError:
             return None
         writer.close()

@@ -65,7 +65,7 @@ def test_the_network_may_use_models_and_not_change_them(
         assert ask(gateway, f"{url}/api/{path}", body=name).status == 403, path
     assert ask(gateway, f"{url}/api/delete", body=name, method="DELETE").status == 403
     for stranger in [server for server in others if not server.has("litellm")]:
-        assert ask(stranger, f"{url}/api/version").status == 403, stranger.name
+        assert ask(stranger, f"{url}/api/version").status == 0, stranger.name
 
 
 def test_models_belong_to_it_alone(ollama_server: Server) -> None:

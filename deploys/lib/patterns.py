@@ -20,15 +20,20 @@ def words_of(pattern: str) -> str:
 # An address of the web, with no character that a shell or a unit file reads as anything but itself, whoever forgets
 # to quote it. `&` is allowed, for addresses with a signature: every command quotes them.
 _PLAIN = r"[^\s'\"\\`$;|<>()*]"
-_SIGNS = "without spaces, quotes, backticks and the signs \\ $ ; | < > ( ) *"
-URL = worded(rf"^https?://{_PLAIN}+$", f"an address that begins with http:// or https://, {_SIGNS}")
+# Its host and port. A user and a password before an @ would be a secret in plain text.
+_HOST = r"[^\s'\"\\`$;|<>()*@/?#]+"
+_SIGNS = "with no user before an @, and without spaces, quotes, backticks and the signs \\ $ ; | < > ( ) *"
+URL = worded(rf"^https?://{_HOST}([/?#]{_PLAIN}*)?$", f"an address that begins with http:// or https://, {_SIGNS}")
 URL_NO_SLASH = worded(
-    rf"^https?://{_PLAIN}*[^/\s]$",
-    f"an address that begins with http:// or https://, without a slash at its end, and {_SIGNS}",
+    rf"^https?://{_HOST}([/?#]{_PLAIN}*[^\s'\"\\`$;|<>()*/])?$",
+    f"an address that begins with http:// or https://, without a slash at its end, {_SIGNS}",
 )
 URL_OR_FILE = worded(
-    rf"^(https?://|file:///){_PLAIN}+$", f"an address that begins with http://, https:// or file:///, {_SIGNS}"
+    rf"^(https?://{_HOST}[/?#]{_PLAIN}*|file:///{_PLAIN}+)$",
+    f"an address that begins with http://, https:// or file:///, {_SIGNS}",
 )
+# Of what is a secret itself.
+SECRET_URL = worded(rf"^https?://{_PLAIN}+$", "an address that begins with http:// or https://")
 # Which of these are addresses is asked of the ipaddress module afterwards.
 IP = worded(r"^[0-9a-fA-F.:]+$", "an IP address, such as 10.0.0.5 or fd00::5")
 RELEASE = worded(r"^\d+\.\d+\.\d+$", "a release of three numbers, such as 1.2.3")

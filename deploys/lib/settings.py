@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -94,7 +95,9 @@ def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: 
         message = f"must be {words}"
     if secret or error["type"] == "missing":
         return f"{key}: {message}"
-    return f"{key}: {message} (given: {error['input']!r})"
+    # What stands before the host of an address is most often a password.
+    shown = re.sub(r"(?<=//)[^/@\s]*@", "...@", repr(error["input"]))
+    return f"{key}: {message} (given: {shown})"
 
 
 def entry_class(annotation: Any) -> type[Settings] | None:

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from deploys.components import COMPONENTS
 from deploys.lib.host_settings import HostSettings
-from deploys.lib.patterns import worded, words_of
+from deploys.lib.patterns import URL, URL_NO_SLASH, URL_OR_FILE, worded, words_of
 from deploys.lib.settings import Settings, SettingsError, settings_from
 from tests.unit import site
 
@@ -87,3 +87,33 @@ def test_a_name_in_a_map_is_answered_in_words_too() -> None:
         settings_from({"x_inner": {"Z": {}}}, "x_", Outer, site.resolve)
     (found,) = caught.value.problems
     assert "must be a, b or c" in found and "Z" in found, found
+
+
+@pytest.mark.parametrize("pattern", [URL, URL_NO_SLASH, URL_OR_FILE])
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("https://mirror.example.org/a?X-Signature=b@c&d=1", True),
+        ("http://[fd00::5]:8080/a/b", True),
+        ("https://bob:hunter2@mirror.example.org/a", False),
+        ("https://bob@mirror.example.org/a", False),
+        ("https://mirror.example.org/a b", False),
+        ("https://mirror.example.org/'", False),
+        ("https:///a", False),
+    ],
+)
+def test_an_address_has_no_password_before_its_host(pattern: str, address: str, good: bool) -> None:
+    assert bool(re.search(pattern, address)) is good
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as error:
+        site.single(litellm_prisma_mirror="https://bob:hunter2@mirror.example.org")
+    assert "litellm_prisma_mirror: must be an address" in str(error.value)
+    assert "(given: 'https://...@mirror.example.org')" in str(error.value) and "hunter2" not in str(error.value)
+
+
+def test_an_address_may_have_a_slash_at_its_end_only_where_nothing_is_put_behind_it() -> None:
+    for address in ("https://mirror.example.org", "https://mirror.example.org/a"):
+        assert re.search(URL_NO_SLASH, address) and not re.search(URL_NO_SLASH, f"{address}/")
+        assert re.search(URL, f"{address}/")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from deploys.components.litellm.addresses import http_collector, without_user
-from deploys.lib.patterns import IP, URL
+from deploys.lib.patterns import IP, SECRET_URL, URL
 from deploys.lib.settings import Port, Secret, Settings
 
 # Where each destination's address stands in the environment file; the probe's timers read it there too.
@@ -154,7 +154,7 @@ class ObservabilitySettings(Settings):
     @field_validator("slack_webhook", "alert_webhook")
     @classmethod
     def _address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(URL, value.get_secret_value()):
+        if value is not None and not re.fullmatch(SECRET_URL, value.get_secret_value()):
             raise ValueError("is not an address that begins with https:// or http://")
         return value
 

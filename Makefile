@@ -3,7 +3,7 @@ INV ?= inventories/lab.py
 PY := .venv/bin/python
 LAB ?= demo
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check lab-up lab-down secrets rotate verify audit lock advisories bench docs venv
+.PHONY: help demo demo-down test programs check lab-up lab-down secrets rotate verify audit lock advisories bench docs venv
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,10 +18,13 @@ demo: venv ## A gateway on a disposable local host, deployed over SSH, checked a
 demo-down: venv ## Remove the demo's host
 	@$(PY) -m tests.lab down demo
 
-test: check ## Every test: check, and the host tier on disposable hosts (but for some that are long, README.md)
+test: programs check ## Every test: check, and the host tier on disposable hosts (but for some that are long, README.md)
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
 	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
+
+programs: venv
+	-@$(PY) -m tests.lab programs
 
 check: export PYTHONDONTWRITEBYTECODE =
 check: venv ## Lint, types, unit and plan tests; needs no root, about three minutes on two cores

@@ -1,4 +1,4 @@
-"""The lab's command line: `python -m tests.lab up|down|list|mirror|litellm|env`."""
+"""The lab's command line: `python -m tests.lab up|down|list|mirror|litellm|programs|env`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docker.errors import DockerException
 from rich.console import Console
 from rich.table import Table
 
-from tests.lab import engine, images, inventory, mirror
+from tests.lab import engine, images, inventory, mirror, programs
 from tests.lab import lab as labs
 from tests.lab.artefacts import base_image, litellm_python, tree
 from tests.lab.cache import LabError
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "litellm", help="install the gateway's packages on this machine, print the path of their Python"
     )
+    commands.add_parser("programs", help="install the servers that some tests run on this machine itself")
     env = commands.add_parser("env", help="print the settings and ssh commands of a running lab")
     env.add_argument("name")
     return top
@@ -66,6 +67,8 @@ def _run(given: argparse.Namespace) -> None:
         print(mirror.ensure(engine.connect(), tree.ensure()))
     elif given.command == "litellm":
         print(litellm_python.ensure())
+    elif given.command == "programs":
+        print(f"installed {', '.join(found)}" if (found := programs.ensure()) else "nothing to install")
     elif given.command == "env":
         _environment(labs.Lab(given.name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import ssl
@@ -19,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from deploys.components.edge import EDGE
+from tests.lab.programs import WAY
 from tests.local_server import serving
 from tests.unit import site
 
-# Where Debian puts it is on the way of root only.
-PROGRAM = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+PROGRAM = shutil.which("haproxy", path=WAY)
 # Not 127.0.0.1, which is the edge's own host to it.
 CLIENT, OTHER = "127.0.0.2", "127.0.0.3"
 NAME = "llm.example.org"

@@ -87,16 +87,18 @@ class Entry:
     """A line ``NAME VALUE`` in a file of somebody else's: ``path``, ``name``, ``value``, ``between`` (such as ` = `).
 
     The last active line of that name is exchanged, in its place; without one a line is added at the end. Undone, that
-    line is what it was, whatever else of the file has changed meanwhile.
+    line is what it was, whatever else of the file has changed meanwhile; one that somebody else has written stays.
     """
 
     def key(self, item: Item) -> str:
         return f"entry {item['path']} {item['name']}"
 
-    def found(self, item: Item, lines: list[str]) -> int | None:
+    def named(self, item: Item, lines: list[str]) -> list[int]:
         pattern = re.compile(rf"\s*{re.escape(item['name'])}(\s*=|\s|$)")
-        matches = [number for number, line in enumerate(lines) if pattern.match(line)]
-        return matches[-1] if matches else None
+        return [number for number, line in enumerate(lines) if pattern.match(line)]
+
+    def found(self, item: Item, lines: list[str]) -> int | None:
+        return next(reversed(self.named(item, lines)), None)
 
     def read(self, item: Item) -> list[str]:
         return at(item["path"]).read_text(errors="surrogateescape").splitlines(keepends=True)
@@ -113,7 +115,8 @@ class Entry:
         lines = self.read(item)
         number = self.found(item, lines)
         ended = not lines or lines[-1].endswith("\n")
-        return {"line": None if number is None else lines[number], "ended": ended}
+        others = [lines[one].rstrip("\n") for one in self.named(item, lines)]
+        return {"line": None if number is None else lines[number], "ended": ended, "lines": others}
 
     def apply(self, item: Item) -> None:
         lines = self.read(item)
@@ -139,27 +142,33 @@ class Entry:
         if look(at(item["path"]))["kind"] == "absent":
             return
         lines = self.read(item)
-        number = self.found(item, lines)
-        if before["line"] is None and number is not None:
-            last = number == len(lines) - 1
-            del lines[number]
-            if last and not before["ended"] and lines:
-                lines[-1] = lines[-1].removesuffix("\n")
-        elif before["line"] is not None:
-            if number is None:
-                lines.append(before["line"])
-            else:
-                # It may have been the last one, without an end, and is that no longer.
-                last = number == len(lines) - 1
-                lines[number] = before["line"] if last else before["line"].removesuffix("\n") + "\n"
-        self.store(item, lines)
+        same = [number for number, line in enumerate(lines) if line.rstrip("\n") == self.line(item)]
+        # Those that were there before ours, in its very words, are not ours; the program of before has not noted them.
+        ours = same[before.get("lines", []).count(self.line(item)) :]
+        if not ours:
+            return
+        last = ours[-1] == len(lines) - 1
+        kept = [line for number, line in enumerate(lines) if number not in ours]
+        if before["line"] is not None:
+            # It may have been the last one, without an end, and is that no longer.
+            place = ours[0]
+            kept.insert(place, before["line"] if place == len(kept) else before["line"].removesuffix("\n") + "\n")
+        elif last and not before["ended"] and kept:
+            kept[-1] = kept[-1].removesuffix("\n")
+        self.store(item, kept)
 
 
 class Mode:
-    """Mode and owner of what is there: ``path``, ``mode`` (no bit beyond it, `0` for those to keep), ``owner``."""
+    """Mode and owner of what is there: ``path``, ``mode`` (no bit beyond it, `0` for those to keep), ``owner``.
+
+    A link has none of its own: it is about what the link leads to.
+    """
 
     def key(self, item: Item) -> str:
         return f"mode {item['path']}"
+
+    def real(self, item: Item) -> Path:
+        return Path(os.path.realpath(at(item["path"])))
 
     def wanted(self, item: Item, found: Item) -> tuple[int, int, int]:
         # Never more than it has: a stricter mode that somebody has set stays.
@@ -168,10 +177,10 @@ class Mode:
         return mode, user(name) if name else found["uid"], group(of) if of else found["gid"]
 
     def capture(self, item: Item) -> Any:
-        return look(at(item["path"]))
+        return look(self.real(item))
 
     def apply(self, item: Item) -> None:
-        path = at(item["path"])
+        path = self.real(item)
         found = look(path)
         mode, uid, gid = self.wanted(item, found)
         if (uid, gid) != (found["uid"], found["gid"]):
@@ -179,14 +188,14 @@ class Mode:
         path.chmod(mode)
 
     def wrong(self, item: Item) -> str:
-        found = look(at(item["path"]))
+        found = look(self.real(item))
         mode, uid, gid = self.wanted(item, found)
         if (uid, gid) != (found["uid"], found["gid"]):
             return f"{item['path']} does not belong to {item['owner']}"
         return "" if mode == found["mode"] else f"{item['path']} has mode {found['mode']:04o}, not {mode:04o} at most"
 
     def undo(self, item: Item, before: Any, after: Any) -> None:
-        path = at(item["path"])
+        path = self.real(item)
         found = look(path)
         if found["kind"] != before["kind"] or found["kind"] == "link":
             return  # it is gone, or something else

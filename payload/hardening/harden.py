@@ -32,6 +32,9 @@ def make(item: Item, first: First) -> None:
     """Make ``item`` so, and note what has come of it."""
     first.errors.pop(key(item), None)
     first.refused.pop(key(item), None)
+    was = first.items[key(item)]
+    if item["kind"] == "pam" and "after" in was and KINDS["pam"].capture(item) == was["after"]:
+        del was["after"]  # nobody but us has changed it, so what comes of it now is ours as a whole again
     try:
         KINDS[item["kind"]].apply(item)
     except FAILED as error:

@@ -119,13 +119,22 @@ class Pam:
     def capture(self, item: Item) -> Any:
         return {path: copy(at(path)) for path in (*self.FILES, *self.NOTES)}
 
+    def surplus(self, item: Item) -> list[str]:
+        """Profiles of ours that pam-auth-update has in use by its own notes, and that are not asked for (any more)."""
+        text = "".join(at(path).read_text() for path in self.NOTES if at(path).exists())
+        return sorted({*re.findall(r"^Module: (portcullis-\S+)$", text, re.MULTILINE)} - {*item["profiles"]})
+
     def apply(self, item: Item) -> None:
+        if surplus := self.surplus(item):
+            must("pam-auth-update", "--package", "--remove", *surplus, DEBIAN_FRONTEND="noninteractive")
         must("pam-auth-update", "--package", "--enable", *item["profiles"], DEBIAN_FRONTEND="noninteractive")
 
     def after(self, item: Item) -> Any:
         return self.capture(item)
 
     def wrong(self, item: Item) -> str:
+        if surplus := self.surplus(item):
+            return f"{', '.join(surplus)} is in use in /etc/pam.d/common-* still; were they edited by hand?"
         text = "".join(at(path).read_text() for path in self.FILES if at(path).exists())
         missing = [word for word in item["modules"] if not re.search(rf"^[^#]*\b{word}\b", text, re.MULTILINE)]
         return f"{', '.join(missing)} is in none of /etc/pam.d/common-*; were they edited by hand?" if missing else ""
@@ -136,7 +145,8 @@ class Pam:
                 put_back(at(path), found)
         else:
             # Somebody has changed them since, such as the installation of another profile.
-            must("pam-auth-update", "--package", "--remove", *item["profiles"], DEBIAN_FRONTEND="noninteractive")
+            ours = [*item["profiles"], *self.surplus(item)]
+            must("pam-auth-update", "--package", "--remove", *ours, DEBIAN_FRONTEND="noninteractive")
 
 
 class Insert:

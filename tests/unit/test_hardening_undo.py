@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.hardened import LOGIN, Host, entry, mode
+from tests.unit.hardened import LOGIN, Host, entry, mode, planned
 
 FAILLOCK = "/etc/security/faillock.conf"
 
@@ -51,3 +51,55 @@ def test_what_a_link_leads_to_gets_back_its_mode(host: Host) -> None:
     assert host.run("check") == (0, "1 hold\n") and target.stat().st_mode & 0o777 == 0o644
     host.run("undo")
     assert target.stat().st_mode & 0o777 == 0o664 and host.at("/etc/motd").is_symlink()
+
+
+# Notes which of its profiles are in use, and makes a line of each, as the real one does.
+PAM = r"""#!/bin/sh
+echo "$*" >>"$FAKE/calls"
+notes=$PORTCULLIS_ROOT/var/lib/pam/password common=$PORTCULLIS_ROOT/etc/pam.d/common-password
+shift; how=$1; shift
+for name; do sed -i "/^Module: $name$/d" "$notes"; [ "$how" != --enable ] || echo "Module: $name" >>"$notes"; done
+{
+    echo 'password required pam_unix.so'
+    sed 's/Module: portcullis-/password requisite pam_/; s/$/.so/' "$notes"
+} >"$common"
+"""
+
+
+def profiles(*names: str) -> dict[str, object]:
+    return {
+        "kind": "pam",
+        "profiles": [f"portcullis-{name}" for name in names],
+        "modules": [f"pam_{name}.so" for name in names],
+    }
+
+
+def test_a_profile_of_pam_that_is_not_asked_for_any_more_goes(host: Host) -> None:
+    (host.fake / "pam-auth-update").write_text(PAM)
+    (host.fake / "pam-auth-update").chmod(0o755)
+    host.put("/var/lib/pam/password", "")
+    common = host.put("/etc/pam.d/common-password", "password required pam_unix.so\n")
+    before = host.tree()
+    host.run("apply", items=[profiles("faillock", "pwhistory")])
+    assert "pam_pwhistory.so" in common.read_text() and host.run("check")[0] == 0
+    # A plan of the version before had left the line there: it is found, and made good.
+    code, said = host.run("check", items=[profiles("faillock")])
+    assert code == 1 and "portcullis-pwhistory is in use in /etc/pam.d/common-* still" in said
+    host.run("apply")
+    assert host.run("check")[0] == 0 and common.read_text().splitlines()[1:] == ["password requisite pam_faillock.so"]
+    assert "--package --remove portcullis-pwhistory" in host.calls()
+    host.run("undo")
+    assert host.tree() == before and host.calls() == [], "to the last byte: only we have changed it"
+
+
+def test_a_waiver_takes_its_profile_of_pam_out() -> None:
+    def asked(*waived: str) -> list[str]:
+        waivers = [{"control": one, "until": "2999-12-31", "reason": "a reason that is good"} for one in waived]
+        made = planned(level="strict", waivers=waivers)
+        return [name for item in made["items"] if item["kind"] == "pam" for name in item["profiles"]]
+
+    faillock = ["portcullis-faillock", "portcullis-faillock-first"]
+    assert asked() == [*faillock, "portcullis-pwhistory"]
+    assert asked("pam-history") == faillock
+    assert asked("pam-wrong-passwords") == ["portcullis-pwhistory"]
+    assert asked("pam-history", "pam-wrong-passwords") == []

@@ -30,10 +30,12 @@ HISTORY = whole(
 
 
 def profiles(want: Want) -> Item:
-    """One item for all: PAM has one set of files."""
-    names = ["portcullis-faillock", "portcullis-faillock-first"]
-    modules = ["pam_faillock.so"]
-    if want.strict and "pam-history" not in [waiver.control for waiver in want.s.waivers]:
+    """One item for all that hold here: PAM has one set of files."""
+    waived = [waiver.control for waiver in want.s.waivers]
+    names, modules = list[str](), list[str]()
+    if "pam-wrong-passwords" not in waived:
+        names, modules = ["portcullis-faillock", "portcullis-faillock-first"], ["pam_faillock.so"]
+    if want.strict and "pam-history" not in waived:
         names, modules = [*names, "portcullis-pwhistory"], [*modules, "pam_pwhistory.so"]
     # After the files that they are.
     return {"kind": "pam", "profiles": names, "modules": modules, "stage": 2, "when": {"programs": ["pam-auth-update"]}}

@@ -17,13 +17,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harden_answers import check, left, leftover, report, test
 from harden_host import Services, container
 from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
-from harden_packages import forget
+from harden_packages import forget, own
 from harden_ssh import effective
 from harden_state import PLAN, First, Item, read_plan
 
@@ -35,9 +36,16 @@ def make(item: Item, first: First) -> None:
     was = first.items[key(item)]
     if item["kind"] == "pam" and "after" in was and KINDS["pam"].capture(item) == was["after"]:
         del was["after"]  # nobody but us has changed it, so what comes of it now is ours as a whole again
+    ahead = getattr(KINDS[item["kind"]], "ahead", None)
     try:
+        if ahead and not {"after", "then"} & {*was} and (found := ahead(item)) is not None:
+            was["then"] = found
+            first.save()
         KINDS[item["kind"]].apply(item)
     except FAILED as error:
+        with suppress(*FAILED):
+            if ahead and "then" in was and was["then"] == ahead(item):
+                del was["then"]  # nothing has come of it; what comes until the next attempt is somebody else's
         if item["kind"] in MACHINES and container():
             first.refused[key(item)] = f"this is a container ({container()}), and its machine decides"
         else:
@@ -64,6 +72,7 @@ def finish(first: First, one: str) -> None:
     after = getattr(KINDS[was["item"]["kind"]], "after", None)
     if after and was.get("begun") and "after" not in was and (found := after(was["item"])) is not None:
         was["after"] = found
+        own(first.items)
         first.save()
 
 
@@ -93,6 +102,7 @@ def services_of(items: Iterable[Item]) -> set[str]:
 def apply(plan: Item) -> None:
     """Note what is there, then change it: stage by stage, because a package brings what later stages change."""
     first = First()
+    own(first.items)
     first.refused.clear()
     services = Services(first)
     wanted = {key(item): item for item in plan["items"]}
@@ -123,6 +133,7 @@ def apply(plan: Item) -> None:
 def undo() -> None:
     """Everything, in the reverse order. The programs that have read the files are told to read them anew."""
     first = First()
+    own(first.items)
     concerned = services_of(was["item"] for was in first.items.values()) | set(first.loaded)
     take_back(first, list(first.items))
     Services(first).settle(concerned, concerned)

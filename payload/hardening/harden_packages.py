@@ -23,6 +23,8 @@ APT = (
     "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confdef",
     "-o", "Dpkg::Options::=--force-confold", "--no-install-recommends",
 )  # fmt: skip
+# What etckeeper keeps there, and changes at each installation: put back in part, its repository would be broken.
+KEEPERS = (".git", ".hg", ".bzr", "_darcs", ".etckeeper")
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 
 
@@ -34,10 +36,12 @@ def installed() -> dict[str, str]:
 
 
 def tree() -> dict[str, Item]:
-    """All of /etc, as `copy` has it."""
+    """All of /etc, as `copy` has it, but what keeps its history."""
     root = at("/etc")
     found = {}
     for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in KEEPERS]
+        files = [name for name in files if name not in KEEPERS]
         for name in (*folders, *files):
             path = root.__class__(folder) / name
             found[f"/etc/{path.relative_to(root)}"] = copy(path)
@@ -53,6 +57,21 @@ def forget() -> None:
     SNAPSHOT.unlink(missing_ok=True)
 
 
+def own(items: dict[str, Item]) -> None:
+    """Note which packages came with each item, and not with another one: those that were not there right before it."""
+    done = [was for was in items.values() if was["item"]["kind"] == "package" and was.get("after")]
+    for was in done:
+        if "came" in was["after"]:
+            continue
+        there, earlier = {*was["after"]["all"]}, was.pop("then", None)
+        if earlier is None:
+            # The program of before has noted them once, ahead of all packages: what was there when another one had been
+            # installed came with that.
+            others = [{*other["after"]["all"]} for other in done]
+            earlier = {*was["before"]["all"]}.union(*(found for found in others if found < there))
+        was["after"]["came"] = sorted(there - {*earlier})
+
+
 class Package:
     """A package that is installed, or with ``absent`` is not: ``name``."""
 
@@ -62,6 +81,10 @@ class Package:
     def capture(self, item: Item) -> Any:
         there = installed()
         return {"version": there.get(item["name"], ""), "all": [] if item.get("absent") else sorted(there)}
+
+    def ahead(self, item: Item) -> Any:
+        """All packages right before the installation: what comes with it is told from that."""
+        return None if item.get("absent") else sorted(installed())
 
     def wrong(self, item: Item) -> str:
         there = item["name"] in installed()
@@ -73,9 +96,8 @@ class Package:
         if item.get("absent"):
             self.remove([item["name"]], "remove", [item["name"]])
             return
-        if not SNAPSHOT.exists():
-            STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write(SNAPSHOT, gzip.compress(json.dumps(tree()).encode(), 1), 0o600)
+        STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(SNAPSHOT, gzip.compress(json.dumps({"for": item["name"], "etc": tree()}).encode(), 1), 0o600)
         if not re.search(r"Candidate: \d", run("apt-cache", "policy", item["name"]).stdout):
             must(*APT, "update", seconds=600)
         self.run("install", item["name"])
@@ -84,7 +106,11 @@ class Package:
         """What came with the package, and what it has changed in /etc: how that was, and how it is now."""
         if item.get("absent") or not SNAPSHOT.exists() or item["name"] not in installed():
             return None
-        was, is_now = json.loads(gzip.decompress(SNAPSHOT.read_bytes())), tree()
+        said, is_now = json.loads(gzip.decompress(SNAPSHOT.read_bytes())), tree()
+        # The program of before has written /etc alone.
+        was = said.get("etc", said)
+        if said.get("for", item["name"]) != item["name"]:
+            return None
         etc = []
         for path in sorted({*was, *is_now}):
             then, now = was.get(path, {"kind": "absent", "missing": []}), is_now.get(path)
@@ -130,12 +156,15 @@ class Package:
             return
         if before["version"]:
             return
-        after = after or {"all": [item["name"]], "etc": []}
-        came = [name for name in after["all"] if name not in before["all"] and name in there]
+        after = after or {"came": [], "etc": []}
+        # Somebody has asked for those by name since.
+        kept = {*must("apt-mark", "showmanual").split()} - {item["name"]}
+        came = sorted(({item["name"], *after["came"]} & {*there}) - kept)
         if came:
             self.remove(came, "purge", came)
         for change in reversed(after["etc"]):
-            self.put_back(change)
+            if not {*change["path"].split("/")} & {*KEEPERS}:
+                self.put_back(change)
 
     def stop(self, names: list[str]) -> None:
         """End the services of packages that go: not every one does that itself, as unattended-upgrades does not."""

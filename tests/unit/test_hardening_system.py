@@ -72,6 +72,7 @@ true
 def host(tmp_path: Path) -> Host:
     made = Host(tmp_path)
     scripts = {"dpkg-query": DPKG_QUERY, "apt-get": APT_GET, "apt-cache": "#!/bin/sh\necho 'Candidate: 1'\n"}
+    scripts["apt-mark"] = "#!/bin/sh\n"
     scripts |= {"pam-auth-update": PAM, "mount": MOUNT, "modprobe": MODPROBE, "systemctl": SYSTEMCTL}
     for name, script in scripts.items():
         (made.fake / name).write_text(script)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harden_answers import check, left, leftover, report, test
-from harden_host import Services, container
+from harden_host import DOOR, Services, container
 from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
 from harden_packages import forget, own
 from harden_ssh import effective
@@ -99,7 +99,12 @@ def services_of(items: Iterable[Item]) -> set[str]:
     return {item["service"] for item in items if item.get("service")}
 
 
-def apply(plan: Item) -> None:
+def door(item: Item) -> bool:
+    """Whether whoever is locked out waits for ``item``: it is taken back ahead of what takes long, such as packages."""
+    return item.get("service") in DOOR
+
+
+def apply(plan: Item, going_back: bool = False) -> None:
     """Note what is there, then change it: stage by stage, because a package brings what later stages change."""
     first = First()
     own(first.items)
@@ -107,36 +112,54 @@ def apply(plan: Item) -> None:
     services = Services(first)
     wanted = {key(item): item for item in plan["items"]}
     gone = [one for one in first.items if one not in wanted]
-    concerned = services_of([first.items[one]["item"] for one in gone]) | set(first.loaded)
-    take_back(first, gone)
-    for stage in sorted({item.get("stage", 1) for item in wanted.values()}):
-        here = {one: item for one, item in wanted.items() if item.get("stage", 1) == stage and not meaningless(item)}
-        here = {one: item for one, item in here.items() if item["kind"] not in ASKED and noted(first, one, item)}
-        for one in here:
-            finish(first, one)
-        forget()
-        todo = [one for one, item in here.items() if wrong(item, first)]
-        for one in todo:
-            first.items[one]["begun"] = True
-        first.save()
-        services.remember([here[one] for one in todo])
-        for one in todo:
-            make(here[one], first)
-            print(f"{one}: {first.errors[one]}" if one in first.errors else f"done: {one}")
-    effective.cache_clear()
     still = services_of(plan["items"])
+    concerned = services_of([first.items[one]["item"] for one in gone]) | set(first.loaded)
+    doors = [one for one in gone if door(first.items[one]["item"])]
+    take_back(first, doors)
+    if going_back:
+        bring({one: item for one, item in wanted.items() if door(item)}, first, services)
+    if doors or going_back:
+        services.settle((concerned | still) & DOOR, (concerned - still) & DOOR)
+        concerned -= DOOR - still
+        first.save()
+    take_back(first, [one for one in gone if one not in doors])
+    for stage in sorted({item.get("stage", 1) for item in wanted.values()}):
+        bring({one: item for one, item in wanted.items() if item.get("stage", 1) == stage}, first, services)
+    effective.cache_clear()
     services.settle(concerned | still, concerned - still)
     forget()
     first.save()
 
 
+def bring(wanted: dict[str, Item], first: First, services: Services) -> None:
+    """Make true what does not hold of ``wanted``, all of which may be there at the same time."""
+    here = {one: item for one, item in wanted.items() if not meaningless(item)}
+    here = {one: item for one, item in here.items() if item["kind"] not in ASKED and noted(first, one, item)}
+    for one in here:
+        finish(first, one)
+    todo = [one for one, item in here.items() if wrong(item, first)]
+    for one in todo:
+        first.items[one]["begun"] = True
+    first.save()
+    services.remember([here[one] for one in todo])
+    for one in todo:
+        make(here[one], first)
+        print(f"{one}: {first.errors[one]}" if one in first.errors else f"done: {one}")
+
+
 def undo() -> None:
-    """Everything, in the reverse order. The programs that have read the files are told to read them anew."""
+    """Everything, in the reverse order, but the door first. Programs that have read the files read them anew."""
     first = First()
     own(first.items)
+    services = Services(first)
     concerned = services_of(was["item"] for was in first.items.values()) | set(first.loaded)
-    take_back(first, list(first.items))
-    Services(first).settle(concerned, concerned)
+    doors = [one for one, was in first.items.items() if door(was["item"])]
+    rest = [one for one in first.items if one not in doors]
+    take_back(first, doors)
+    services.settle(concerned & DOOR, concerned & DOOR)
+    first.save()
+    take_back(first, rest)
+    services.settle(concerned - DOOR, concerned - DOOR)
     forget()
     first.save()
 
@@ -147,7 +170,8 @@ def forgotten(one: str) -> int:
     if one not in leftover(read_plan(), first):
         print(f"{one}: nothing of that name is left to be undone")
         return 1
-    del first.items[one]
+    first.items.pop(one, None)
+    first.loaded.pop(one.removeprefix("service "), None)
     first.errors.pop(one, None)
     first.save()
     return 0
@@ -170,7 +194,7 @@ def main(words: list[str]) -> Any:
         case ["undo"]:
             return None if stopping() else undo()
         case ["back"]:
-            return apply(read_plan()) if PLAN.exists() else undo()
+            return apply(read_plan(), going_back=True) if PLAN.exists() else undo()
         case ["test", *path]:
             return test(read_plan(Path(path[0]) if path else PLAN))
         case ["check", *area]:

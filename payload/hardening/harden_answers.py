@@ -58,9 +58,9 @@ def check(plan: Item, area: str) -> int:
 
 
 def leftover(plan: Item, first: First) -> list[str]:
-    """Items that are no longer asked for and not undone, by name."""
-    wanted = {key(item) for item in plan["items"]}
-    return [one for one in first.items if one not in wanted]
+    """Items that are no longer asked for and not undone, by name; and programs that go on with what is undone."""
+    wanted = {key(item) for item in plan["items"]} | {f"service {item.get('service')}" for item in plan["items"]}
+    return [one for one in (*first.items, *(f"service {name}" for name in first.loaded)) if one not in wanted]
 
 
 def left(plan: Item) -> int:

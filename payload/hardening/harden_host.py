@@ -79,6 +79,8 @@ SERVICES: dict[str, Item] = {
     },
     "sudo": {"files": ["/etc/sudoers.d/portcullis"], "needs": "visudo", "check": ["visudo", "-c", "-q"]},
 }
+# Through these whoever is locked out comes in again.
+DOOR = {"ssh", "sudo"}
 
 
 class Services:
@@ -108,15 +110,24 @@ class Services:
                 self.earlier.setdefault(item["service"], []).append((path, old))
 
     def settle(self, concerned: set[str], done_with: set[str]) -> None:
-        """Have the programs ``concerned`` read what is new; for the last time those that are ``done_with``."""
+        """Have the programs ``concerned`` read what is new; for the last time those that are ``done_with``.
+
+        One that does not is told again by the next run, and by `left` who is done with it: it goes on with the old.
+        """
         for name in sorted(concerned):
+            problem = ""
             if self.there(name) and self.first.loaded.get(name) != (digest := self.digest(name)):
                 if problem := self.read_anew(name):
                     print(f"{name}: {problem}")
                     self.put_back(name, problem)
+                    self.first.errors[f"service {name}"] = f"has not read its files as they are now: {problem}"
                 else:
                     self.first.loaded[name] = digest
-            if name in done_with:
+            if not problem:
+                self.first.errors.pop(f"service {name}", None)
+            if name in done_with and problem:
+                self.first.loaded.setdefault(name, "")
+            elif name in done_with:
                 self.first.loaded.pop(name, None)
 
     def read_anew(self, name: str) -> str:

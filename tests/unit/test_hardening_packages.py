@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.hardened import Host
+from tests.unit.hardened import SSH, Host, file
 
 # Each package brings a library and a file in /etc. What is in `users` would go with what it names.
 APT_GET = r"""#!/bin/sh
@@ -113,6 +113,18 @@ def test_what_comes_between_two_attempts_is_somebody_elses(host: Host) -> None:
     host.run("apply")
     host.run("undo")
     assert there(host) == {"base", "theirs"}
+
+
+@pytest.mark.parametrize("word", ["apply", "back", "undo"])
+def test_an_installation_that_was_cut_off_is_undone_whole_whatever_comes_next(host: Host, word: str) -> None:
+    before = host.tree()
+    (host.fake / "apt-get").write_text(APT_GET + 'case "$*" in *" install a") kill -9 $PPID ;; esac\n')
+    host.run("apply", items=[file(SSH, "LogLevel VERBOSE", service="ssh"), *packages("a")])
+    assert "a" in there(host)
+    (host.fake / "apt-get").write_text(APT_GET.replace('rm -f "$etc/$one.conf"', ":"))
+    host.run(word)
+    host.run("undo")
+    assert host.tree() == before and there(host) == {"base"} and not list((host.state / "hardening").iterdir())
 
 
 def test_the_repository_of_etckeeper_is_left_alone(host: Host) -> None:

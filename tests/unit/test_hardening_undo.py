@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.hardened import LOGIN, Host, entry, mode, planned
+from tests.unit.hardened import LOGIN, RELOAD, SSH, Host, entry, file, mode, planned
 
 FAILLOCK = "/etc/security/faillock.conf"
 
@@ -103,3 +103,74 @@ def test_a_waiver_takes_its_profile_of_pam_out() -> None:
     assert asked("pam-history") == faillock
     assert asked("pam-wrong-passwords") == ["portcullis-pwhistory"]
     assert asked("pam-history", "pam-wrong-passwords") == []
+
+
+SLOW = {"kind": "package", "name": "tool", "stage": 0}
+APT_GET = r"""#!/bin/sh
+echo "$*" >>"$FAKE/calls"
+case "$*" in
+*" -s "*) ;;
+*" install "*) echo "tool	1" >>"$FAKE/packages" ;;
+*" purge "*) sed -i '/^tool/d' "$FAKE/packages" ;;
+esac
+"""
+
+
+@pytest.fixture
+def slow(host: Host) -> Host:
+    """A host with an apt-get that is called last when somebody has to be let in."""
+    scripts = {"apt-get": APT_GET, "dpkg-query": "#!/bin/sh\nsed 's/^/installed\\t/' \"$FAKE/packages\"\n"}
+    for name, script in (scripts | dict.fromkeys(("apt-mark", "apt-cache", "dpkg"), "#!/bin/sh\n")).items():
+        (host.fake / name).write_text(script)
+        (host.fake / name).chmod(0o755)
+    (host.fake / "packages").write_text("base\t1\n")
+    return host
+
+
+def order(host: Host) -> list[str]:
+    """In which order sshd was told and packages were installed or purged."""
+    known = {RELOAD: "ssh", "install tool": "apt", "purge tool": "apt"}
+    return [
+        name for line in host.calls() if " -s " not in line for word, name in known.items() if line.endswith(word)
+    ]  # fmt: skip
+
+
+STRICT = [file(SSH, "LogLevel VERBOSE", service="ssh"), SLOW]
+
+
+def test_who_is_locked_out_is_let_in_before_any_package_goes(slow: Host) -> None:
+    before = slow.tree()
+    slow.run("apply", items=STRICT)
+    assert order(slow) == ["apt", "ssh"]
+    slow.run("undo")
+    assert slow.tree() == before and order(slow) == ["ssh", "apt"]
+    slow.run("apply", items=STRICT)
+    slow.calls()
+    slow.run("apply", items=[])
+    assert slow.tree() == before and order(slow) == ["ssh", "apt"]
+
+
+def test_going_back_to_an_earlier_plan_begins_with_the_door(slow: Host) -> None:
+    slow.run("apply", items=[file(SSH, "LogLevel INFO", service="ssh"), SLOW])
+    slow.run("apply", items=STRICT[:1])
+    slow.calls()
+    slow.run("back", items=[file(SSH, "LogLevel INFO", service="ssh"), SLOW])
+    assert order(slow) == ["ssh", "apt"] and slow.run("check") == (0, "2 hold\n")
+
+
+def test_who_goes_on_with_what_is_undone_is_named_until_it_has_read_its_files(host: Host) -> None:
+    host.run("apply", items=[file(SSH, "LogLevel VERBOSE", service="ssh")])
+    theirs = host.put("/etc/ssh/sshd_config.d/60-x.conf", "wrong\n")
+    host.calls()
+    host.run("undo")
+    (host.state / "plan.json").unlink()
+    assert not host.at(SSH).exists() and host.calls() == []
+    code, said = host.run("left")
+    assert code == 1 and said.startswith("service ssh: has not read its files as they are now: sshd -t: line 1: wrong")
+    noted = host.state / "hardening" / "first.json"
+    before = noted.read_text()
+    assert host.run("forget", "service ssh") == (0, "") and host.run("left") == (0, "") and not noted.exists()
+    noted.write_text(before)
+    theirs.unlink()
+    host.run("undo")
+    assert host.calls() == [RELOAD] and host.run("left") == (0, "") and not noted.exists()

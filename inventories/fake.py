@@ -13,7 +13,7 @@ _answers = {
     # And who waits for a change to be confirmed wants to see an end.
     "systemctl is-active portcullis-": ["inactive", "asked"],
     # Nothing of hardening is left to be undone.
-    "cannot be undone": ["yes"],
+    "[ ! -e /var/lib/portcullis/hardening/first.json ]": ["yes"],
 }
 
 

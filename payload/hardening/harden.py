@@ -161,6 +161,7 @@ def undo() -> None:
     take_back(first, rest)
     services.settle(concerned - DOOR, concerned - DOOR)
     forget()
+    first.end()
     first.save()
 
 
@@ -173,6 +174,8 @@ def forgotten(one: str) -> int:
     first.items.pop(one, None)
     first.loaded.pop(one.removeprefix("service "), None)
     first.errors.pop(one, None)
+    if not PLAN.exists():
+        first.end()
     first.save()
     return 0
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from shlex import quote
 
 from harden_host import Services, unmet, valid
 from harden_items import inapplicable, key, wrong
 from harden_kinds import File
-from harden_state import First, Item
+from harden_state import PLAN, First, Item
 
 
 def judged(control: Item, items: list[Item], first: First, services: Services) -> tuple[str, str]:
@@ -64,10 +65,16 @@ def leftover(plan: Item, first: First) -> list[str]:
 
 
 def left(plan: Item) -> int:
+    """What is left, a line for each; in the last one, which a deploy shows, how many there are and what ends it."""
     first = First()
-    found = [f"{one}: {first.errors.get(one, 'is not undone yet')}" for one in leftover(plan, first)]
-    for line in found:
+    names = leftover(plan, first)
+    found = [f"{one}: {first.errors.get(one, 'is not undone yet')}" for one in names]
+    for line in found[:-1]:
         print(line)
+    if found:
+        more = f" (and {len(found) - 1} more: portcullis-hardening left)" if found[:-1] else ""
+        again = "" if PLAN.exists() else "; to try again: portcullis-hardening undo"
+        print(f"{found[-1]}{more}; to let it stay: portcullis-hardening forget {quote(names[-1])}{again}")
     return 1 if found else 0
 
 

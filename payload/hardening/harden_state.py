@@ -13,6 +13,8 @@ from typing import Any
 
 ROOT = Path(os.environ.get("PORTCULLIS_ROOT", "/"))
 STATE = Path(os.environ.get("PORTCULLIS_STATE", "/var/lib/portcullis")) / "hardening"
+# The program for people; it goes with the plan, or with what was left without one.
+COMMAND = "/usr/local/sbin/portcullis-hardening"
 # Not in /etc, which looks as it did when all is undone.
 PLAN = Path(os.environ.get("PORTCULLIS_PLAN", STATE / "plan.json"))
 Item = dict[str, Any]
@@ -125,6 +127,14 @@ class First:
             STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(self.path, text.encode() + b"\n", 0o600)
         self.saved = text
+
+    def end(self) -> None:
+        """Nothing is asked for any more: what is said of items that are not left is over; and the command, with all."""
+        left = {*self.items, *(f"service {name}" for name in self.loaded)}
+        self.errors = {one: why for one, why in self.errors.items() if one in left}
+        self.refused.clear()
+        if not left and not PLAN.exists() and at(COMMAND).is_symlink():
+            at(COMMAND).unlink()
 
 
 def read_plan(path: Path = PLAN) -> Item:

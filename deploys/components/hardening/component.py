@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pyinfra import host
+
+from deploys import facts, operations
 from deploys.components.hardening import registry
 from deploys.components.hardening.controls import Want
 from deploys.components.hardening.plan import text
@@ -24,9 +27,10 @@ from deploys.lib.transaction import STATE
 UNIT = "portcullis-hardening.service"
 COMMAND = "/usr/local/sbin/portcullis-hardening"
 PLAN = f"{STATE}/hardening/plan.json"
-# What is left to be undone on a host that should not be hardened: what has failed is in it.
+# What is there to be undone; on a host that should not be hardened, what could not be.
 LEFT = f"{STATE}/hardening/first.json"
-UNDONE = f"! grep 'cannot be undone' {LEFT} 2>/dev/null && [ ! -e {LEFT} ]"
+# What is left is said by the remarks. Were it a failure, one package that something else needs would bring back all.
+UNDONE = f"[ ! -e {LEFT} ] || ! {{ systemctl is-active --quiet {UNIT} || systemctl is-failed --quiet {UNIT}; }}"
 PROGRAMS = sorted((ROOT / "payload" / "hardening").glob("*.py"))
 # It stays when a run is gone back from, for it is what undoes the rest.
 PROGRAM = f"{program_folder('hardening', PROGRAMS)}/harden.py"
@@ -63,9 +67,24 @@ def files(here: Here) -> list[ConfigFile]:
     ]
 
 
+def noted() -> bool:
+    """Whether the host has something that is to be undone, or could not be: that needs the program."""
+    return bool(host.get_fact(facts.Succeeds, command=f"[ -e {LEFT} ]"))
+
+
 def install(here: Here) -> None:
-    if is_on(here):
+    if is_on(here) or noted():
         put_programs("hardening | Its program", str(Path(PROGRAM).parent), PROGRAMS)
+
+
+def provision(here: Here) -> None:
+    """The command goes with the plan; what is left is tried again, or forgotten, with it."""
+    if not is_on(here) and noted():
+        operations.unless(
+            name="hardening | Its command, while something is left",
+            test=f"[ ! -e {LEFT} ] || [ -x {COMMAND} ]",
+            command=f"ln -sfnT {PROGRAM} {COMMAND}",
+        )
 
 
 def check(here: Here) -> list[str]:
@@ -92,7 +111,8 @@ def left(here: Here) -> list[Probe]:
 
     It is tried again when something else is to be done. By itself it would make every run one that changes something.
     """
-    return [Probe("has undone what is no longer asked for", f"{PROGRAM} left")] if is_on(here) else []
+    command = f"{PROGRAM} left" if is_on(here) else f"[ ! -e {LEFT} ] || {PROGRAM} left"
+    return [Probe("has undone what is no longer asked for", command)]
 
 
 HARDENING = Component(
@@ -100,6 +120,7 @@ HARDENING = Component(
     settings=HardeningSettings,
     demand=demand,
     install=install,
+    provision=provision,
     files=files,
     links=lambda here: [Link(COMMAND, PROGRAM, effect="none")] if is_on(here) else [],
     unit=lambda here: UNIT if is_on(here) else "",

@@ -56,8 +56,10 @@ def make(item: Item, first: First) -> None:
 
 def noted(first: First, one: str, item: Item) -> bool:
     """Whether what was there first is known; it stays, whatever has become of it since. What is not is not touched."""
-    if one in first.items:
-        first.items[one]["item"] = item
+    if was := first.items.get(one):
+        if was["item"].get("value") != item.get("value") and was["item"] not in was.get("earlier", ()):
+            was["earlier"] = [*was.get("earlier", ()), was["item"]]
+        was["item"] = item
         return True
     try:
         first.items[one] = {"item": item, "before": KINDS[item["kind"]].capture(item)}
@@ -82,7 +84,8 @@ def take_back(first: First, keys: list[str]) -> None:
         was = first.items[one]
         try:
             finish(first, one)
-            KINDS[was["item"]["kind"]].undo(was["item"], was["before"], was.get("after"))
+            item = {**was["item"], "earlier": was.get("earlier", ())}
+            KINDS[item["kind"]].undo(item, was["before"], was.get("after"))
         except FAILED as error:
             first.errors[one] = f"cannot be undone: {error}"
             print(f"{one}: cannot be undone: {error}")

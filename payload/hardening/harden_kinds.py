@@ -115,8 +115,8 @@ class Entry:
         lines = self.read(item)
         number = self.found(item, lines)
         ended = not lines or lines[-1].endswith("\n")
-        others = [lines[one].rstrip("\n") for one in self.named(item, lines)]
-        return {"line": None if number is None else lines[number], "ended": ended, "lines": others}
+        others = [lines[one].rstrip("\n") for one in self.named(item, lines)[:-1]]
+        return {"line": None if number is None else lines[number], "ended": ended, "others": others}
 
     def apply(self, item: Item) -> None:
         lines = self.read(item)
@@ -142,9 +142,11 @@ class Entry:
         if look(at(item["path"]))["kind"] == "absent":
             return
         lines = self.read(item)
-        same = [number for number, line in enumerate(lines) if line.rstrip("\n") == self.line(item)]
+        # What an earlier plan asked for may be there still.
+        texts = [self.line(one) for one in (item, *item.get("earlier", ()))]
+        same = [number for number, line in enumerate(lines) if line.rstrip("\n") in texts]
         # Those that were there before ours, in its very words, are not ours; the program of before has not noted them.
-        ours = same[before.get("lines", []).count(self.line(item)) :]
+        ours = same[len([line for line in before.get("others", ()) if line in texts]) :]
         if not ours:
             return
         last = ours[-1] == len(lines) - 1

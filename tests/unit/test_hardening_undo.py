@@ -44,6 +44,17 @@ def test_what_is_ours_is_told_from_the_same_words_of_somebody_else(host: Host) -
     assert path.read_text() == "UMASK 027\nUMASK 022\n"
 
 
+def test_our_line_of_an_earlier_plan_is_ours_too(host: Host) -> None:
+    """A run that was cut off in front of the new one has left it; what an earlier plan asked for may hold as well."""
+    before = host.tree()
+    host.run("apply", items=[entry("UMASK", "027"), entry("LOGIN_RETRIES", "3")])
+    ours = host.at(LOGIN).read_text()
+    host.run("apply", items=[entry("UMASK", "077"), entry("LOGIN_RETRIES", "2")])
+    host.at(LOGIN).write_text(ours)
+    host.run("undo")
+    assert host.tree() == before
+
+
 def test_what_a_link_leads_to_gets_back_its_mode(host: Host) -> None:
     target = host.put("/run/motd", "hello\n", 0o664)
     host.at("/etc/motd").symlink_to(target)

@@ -93,6 +93,25 @@ def test_drift_is_found_and_made_good(bare: Site) -> None:
     assert difference(before, looks(bare.server)) == [], "the first state, not the one that drift had left"
 
 
+def test_a_package_that_something_else_needs_keeps_nothing_else_from_being_undone(bare: Site) -> None:
+    before = looks(bare.server)
+    harden(bare, hardening_level="baseline")
+    bare.server.out(
+        "mkdir -p /tmp/theirs/DEBIAN; printf 'Package: theirs\\nVersion: 1\\nArchitecture: all\\nDepends: debsums\\n"
+        "Maintainer: x <x@example.org>\\nDescription: x\\n' >/tmp/theirs/DEBIAN/control; "
+        "dpkg-deb -b /tmp/theirs /tmp/theirs.deb; dpkg -i /tmp/theirs.deb; rm -r /tmp/theirs /tmp/theirs.deb"
+    )
+    for again in (False, True):
+        said = harden(bare, undo=True)
+        assert "hardening: package debsums: cannot be undone: theirs would go with " in said.log, said.log
+        assert "to let it stay: portcullis-hardening forget" in said.log and (not again or said.changed == [])
+        assert bare.server.sh("ls /etc/ssh/sshd_config.d/00-portcullis.conf").status != 0
+        assert bare.server.sh("systemctl cat portcullis-hardening").status != 0
+    bare.server.out("dpkg -P theirs; portcullis-hardening undo")
+    assert difference(before, looks(bare.server)) == []
+    assert bare.server.sh("ls /usr/local/sbin/portcullis-hardening").status != 0
+
+
 def test_a_restart_of_the_host_keeps_it_and_going_back_undoes_it(bare: Site) -> None:
     before = looks(bare.server)
     harden(bare, hardening_level="strict")

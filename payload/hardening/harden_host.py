@@ -10,6 +10,7 @@ from shutil import which
 from typing import Any
 
 from harden_kinds import run, said, waiting
+from harden_sshd import folder, has_read
 from harden_state import First, Item, at
 
 
@@ -47,6 +48,7 @@ def valid(service: str, new: Path, path: str) -> str:
         # The first value of an option counts, so in front of the whole of it.
         whole = new.with_name("whole")
         whole.write_bytes(new.read_bytes() + b"\n" + at("/etc/ssh/sshd_config").read_bytes())
+        folder()
         done = run("sshd", "-t", "-f", str(whole), seconds=20)
     else:
         return ""
@@ -123,6 +125,7 @@ class Services:
                     self.first.errors[f"service {name}"] = f"has not read its files as they are now: {problem}"
                 else:
                     self.first.loaded[name] = digest
+                    self.first.read = has_read() if name == "ssh" else self.first.read
             if not problem:
                 self.first.errors.pop(f"service {name}", None)
             if name in done_with and problem:
@@ -132,6 +135,8 @@ class Services:
 
     def read_anew(self, name: str) -> str:
         """Why a program does not take its files, or could not be told of them; empty when it goes on with them."""
+        if name == "ssh":
+            folder()
         for step in ("check", "reload"):
             if command := SERVICES[name].get(step):
                 # Nothing is waited for while the host starts or stops: it would wait for whoever asks.

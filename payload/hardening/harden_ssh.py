@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from harden_kinds import run, said
+from harden_sshd import folder
 from harden_state import Item, at, copy, look, part_of, put_back, write
 
 
 @cache
 def effective() -> dict[str, list[str]]:
     """What sshd itself says it does, by option in small letters."""
+    folder()
     done = run("sshd", "-T", seconds=20)
     options: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

@@ -114,13 +114,14 @@ class First:
         self.errors: dict[str, str] = said.get("errors", {})
         self.refused: dict[str, str] = said.get("refused", {})
         self.loaded: dict[str, str] = said.get("loaded", {})
+        # What sshd read last, and when: the next run asks whether somebody has changed its files since.
+        self.read: str = said.get("read", "")
         self.saved = json.dumps(said)
 
     def save(self) -> None:
         """On disk before the change that it is for; no file once nothing is left to undo."""
-        text = json.dumps(
-            {"items": self.items, "errors": self.errors, "refused": self.refused, "loaded": self.loaded}, indent=1
-        )
+        said = {"items": self.items, "errors": self.errors, "refused": self.refused, "loaded": self.loaded}
+        text = json.dumps({**said, "read": self.read}, indent=1)
         if not (self.items or self.errors or self.refused or self.loaded):
             self.path.unlink(missing_ok=True)
         elif text != self.saved:

@@ -104,7 +104,7 @@ class Host:
         path = self.fake / "calls"
         found = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return [line for line in found if not line.startswith(("is-", "list-"))]
+        return [line for line in found if not line.startswith(("is-", "list-", "show "))]
 
 
 def file(path: str, *lines: str, mode: str = "0600", **more: Any) -> dict[str, Any]:

@@ -79,9 +79,10 @@ def test_a_port_that_sshd_is_about_to_leave_is_seen_before_it_is_reloaded() -> N
 def test_questions_are_only_those_that_mean_something() -> None:
     assert [probe.name for probe in HARDENING.refusals(here())] == [
         "the port that this run came in at stays open",
+        "sshd has read its files as they are",
         "whoever deploys has a key",
     ]
     assert HARDENING.refusals(here(areas="sudo")) == []
     everything = here(ssh_users=["ada"], ssh_groups=["a"], ssh_root="no", ssh_key_exchange="post-quantum")
-    assert len(HARDENING.refusals(everything)) == 6
-    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 2, "Debian 12 has its list anyway"
+    assert len(HARDENING.refusals(everything)) == 7
+    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 3, "Debian 12 has its list anyway"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from deploys.components.hardening.controls import Want
+from deploys.components.hardening.controls import Control, Want
 from deploys.components.hardening.registry import asked_for
+from deploys.components.hardening.sshd_files import UNREAD
 from deploys.lib.component import Probe
 from deploys.lib.way_in import came
 
@@ -28,13 +29,19 @@ PORT_STAYS = (
 )
 
 
+def concerns_sshd(control: Control, want: Want) -> bool:
+    """Whether sshd reads its files anew for it."""
+    return any("ssh" in (item.get("file"), item.get("service")) for item in control.items(want))
+
+
 def refusals(want: Want) -> list[Probe]:
     """Questions that end in a sentence when the answer would be that we can no longer come back."""
     waived = {waiver.control for waiver in want.s.waivers}
     held = {control.id for control in asked_for(want.s)} - waived
     found = []
-    if any(control.area == "ssh" and control.id in held for control in asked_for(want.s)):
+    if any(control.id in held and concerns_sshd(control, want) for control in asked_for(want.s)):
         found.append(Probe("the port that this run came in at stays open", PORT_STAYS))
+        found.append(Probe("sshd has read its files as they are", UNREAD))
     if "ssh-passwords" in held:
         found.append(
             Probe(

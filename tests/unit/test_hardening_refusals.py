@@ -54,6 +54,20 @@ def test_who_has_no_key_is_not_left_without_a_password(tmp_path: Path) -> None:
     assert refusal(asked, "ada", f"{sshd}\n{passwd}") != ""
     (tmp_path / ".ssh" / "authorized_keys").write_text("ssh-ed25519 AAAA ada\n")
     assert refusal(asked, "ada", f"{sshd}\n{passwd}") == ""
+    keys = tmp_path / ".ssh" / "authorized_keys"
+    for line, has in (
+        ("# ssh-ed25519 AAAA retired key of bob", False),
+        ("  #ssh-ed25519 AAAA retired", False),
+        ("ssh-ed25519", False),
+        ("""no-pty,command="echo 'log in as debian'" ssh-rsa AAAA root""", False),
+        ("""from="192.0.2.0/24",no-agent-forwarding ssh-rsa AAAA ada""", True),
+        ("""environment="A=a b" ecdsa-sha2-nistp256 AAAA ada""", True),
+        ("cert-authority sk-ssh-ed25519@openssh.com AAAA people", True),
+    ):
+        keys.write_text(f"{line}\n")
+        assert (refusal(asked, "ada", f"{sshd}\n{passwd}") == "") is has, line
+    keys.write_text("command=x ssh-rsa AAAA backup\nssh-rsa AAAA ada # command=\n")
+    assert refusal(asked, "ada", f"{sshd}\n{passwd}") == ""
     by_authority = "sshd() { echo 'trustedusercakeys /etc/ssh/ca.pub'; }"
     assert refusal(asked, "ada", f"{by_authority}\n{passwd}") == ""
 

@@ -10,13 +10,16 @@ from deploys.lib.way_in import came
 
 # Sets $user and $connection.
 CAME = came()
+# A line that lets its owner in: no comment, and none that only starts a command, as clouds give root one that says
+# "log in as debian". Options may stand in front, quoted ones with spaces.
+KEY = r"^[[:space:]]*([^#[:space:]].*[[:space:]])?(ssh|ecdsa|sk)-[a-z0-9@.-]+[[:space:]]+AAAA"
 HAS_KEY = (
     'home=$(getent passwd "$user" | cut -d : -f 6); sshd -T 2>/dev/null | '
     'awk \'$1 == "authorizedkeyscommand" && $2 != "none" {found = 1} '
     '$1 == "trustedusercakeys" && $2 != "none" {found = 1} END {exit !found}\' || '
     'for name in $(sshd -T 2>/dev/null | sed -n "s/^authorizedkeysfile //p"); do '
     'name=$(printf %s "$name" | sed "s|%h|$home|g; s|%u|$user|g"); case $name in /*) ;; *) name=$home/$name ;; esac; '
-    'grep -q -E "(ssh|ecdsa|sk)-" "$name" 2>/dev/null && { has=yes; break; }; done'
+    f'grep -E "{KEY}" "$name" 2>/dev/null | grep -q -v -E "^[^#]*command=" && {{ has=yes; break; }}; done'
 )
 # sshd reads its files anew with ours, and with them what somebody has written there and not used yet; undoing ours
 # would not take that back. A socket of systemd's listens where its own unit says.

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from harden_answers import check, left, leftover, report, test
+from harden_fitted import fitted, read_plan, was_stricter
 from harden_host import DOOR, Services, container
 from harden_items import ASKED, FAILED, KINDS, MACHINES, key, meaningless, wrong
 from harden_packages import forget, own
 from harden_ssh import effective
-from harden_state import PLAN, First, Item, read_plan
+from harden_state import PLAN, First, Item
 
 
 def make(item: Item, first: First) -> None:
@@ -114,7 +115,7 @@ def apply(plan: Item, going_back: bool = False) -> None:
     first.refused.clear()
     services = Services(first)
     wanted = {key(item): item for item in plan["items"]}
-    gone = [one for one in first.items if one not in wanted]
+    gone = [one for one, was in first.items.items() if one not in wanted or was_stricter(wanted[one], was)]
     still = services_of(plan["items"])
     concerned = services_of([first.items[one]["item"] for one in gone]) | set(first.loaded)
     doors = [one for one in gone if door(first.items[one]["item"])]
@@ -126,6 +127,7 @@ def apply(plan: Item, going_back: bool = False) -> None:
         concerned -= DOOR - still
         first.save()
     take_back(first, [one for one in gone if one not in doors])
+    wanted = {key(item): item for item in fitted(plan)["items"]}
     for stage in sorted({item.get("stage", 1) for item in wanted.values()}):
         bring({one: item for one, item in wanted.items() if item.get("stage", 1) == stage}, first, services)
     effective.cache_clear()

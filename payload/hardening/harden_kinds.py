@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harden_state import Item, at, copy, group, look, put_back, user, write
+from harden_strict import accepts
 
 
 class Kind(Protocol):
@@ -134,7 +135,7 @@ class Entry:
         number = self.found(item, lines)
         there = "not there" if number is None else lines[number].strip()
         words = re.split(r"\s*=\s*|\s+", there, maxsplit=1)
-        if number is not None and (words[1:] or [""])[0].strip() == str(item["value"]).strip():
+        if number is not None and accepts(item.get("accepts", {}), (words[1:] or [""])[0], str(item["value"])):
             return ""
         return f"{item['name']} of {item['path']} is {there!r}, not {self.line(item)!r}"
 
@@ -230,7 +231,9 @@ class Sysctl:
 
     def wrong(self, item: Item) -> str:
         is_now = " ".join(self.path(item["name"]).read_text().split())
-        return "" if is_now == str(item["value"]) else f"{item['name']} is {is_now}, not {item['value']}"
+        if accepts(item.get("accepts", {}), is_now, str(item["value"])):
+            return ""
+        return f"{item['name']} is {is_now}, not {item['value']}"
 
     def undo(self, item: Item, before: Any, after: Any) -> None:
         for name, value in before.items():

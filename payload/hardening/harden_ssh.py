@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from harden_kinds import run, said
-from harden_sshd import folder
+from harden_sshd import folder, options
 from harden_state import Item, at, copy, look, part_of, put_back, write
+from harden_strict import stricter
 
 
 @cache
 def effective() -> dict[str, list[str]]:
     """What sshd itself says it does, by option in small letters."""
     folder()
-    done = run("sshd", "-T", seconds=20)
-    options: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition(" ")
-        options.setdefault(name, []).append(value)
-    return options if done.returncode == 0 else {"error": [said(done)]}
+    return options(run("sshd", "-T", seconds=20))
 
 
 class Sshd:
@@ -36,11 +32,14 @@ class Sshd:
         raise NotImplementedError
 
     def wrong(self, item: Item) -> str:
-        found = effective()
+        return self.judged(item, effective())
+
+    def judged(self, item: Item, found: dict[str, list[str]]) -> str:
+        """Why ``item`` does not hold with what sshd says; the same name twice is one."""
         if "error" in found:
             return f"sshd -T: {found['error'][0]}"
         is_now = found.get(item["option"], ["nothing"])
-        if [one.lower() for one in is_now] == [one.lower() for one in item["value"]]:
+        if {one.lower() for one in is_now} == {one.lower() for one in item["value"]} or stricter(item, is_now[0]):
             return ""
         return f"sshd has {item['option']} {' '.join(is_now)}, not {' '.join(item['value'])}"
 

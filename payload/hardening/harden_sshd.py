@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
 from glob import glob
 from pathlib import Path
 
-from harden_kinds import run
+from harden_kinds import run, said
 from harden_state import at
 
 MAIN = "/etc/ssh/sshd_config"
@@ -76,6 +80,57 @@ def has_read() -> str:
     asked = ("systemctl", "show", "--timestamp=unix", "-P", "StateChangeTimestamp", "ssh.service")
     when = run(*asked, seconds=20).stdout.strip().removeprefix("@")
     return f"{when} {whole.hexdigest()}" if when.isdigit() else ""
+
+
+def takes_own(pattern: str) -> bool:
+    """Whether our file is among those of an Include."""
+    return fnmatch(OWN, pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}")
+
+
+def is_included() -> bool:
+    """Whether sshd_config reads our file for everybody."""
+    found = [line for line in lines() if line.option == "include" and not line.match]
+    return any(takes_own(pattern) for line in found for pattern in line.value.split())
+
+
+def as_if(own: Path | None, folder: Path) -> Path:
+    """A copy of sshd_config that reads ``own`` in place of our file; without one it reads no file of ours."""
+    text = []
+    for line in at(MAIN).read_text(errors="surrogateescape").splitlines():
+        words = line.replace('"', "").replace("=", " ").split()
+        if words and words[0].lower() == "include" and any(map(takes_own, words[1:])):
+            names = [name for pattern in words[1:] for name in included_or(pattern)]
+            paths = [str(own if name == OWN else at(name)) for name in names if own or name != OWN]
+            line = f"Include {' '.join(paths)}" if paths else ""
+        text.append(line)
+    made = folder / "sshd_config"
+    made.write_text("\n".join([*text, ""]), errors="surrogateescape")
+    return made
+
+
+def included_or(pattern: str) -> list[str]:
+    """The files of an Include as if ours were there."""
+    return sorted({*included(pattern), *([OWN] if takes_own(pattern) else [])})
+
+
+def options(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+    """What `sshd -T` has said, by option in small letters; under `error`, why it has not."""
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name, []).append(value)
+    return found if done.returncode == 0 else {"error": [said(done)]}
+
+
+@cache
+def says(own: Path | None) -> dict[str, list[str]]:
+    """What sshd would do with ``own`` in place of our file, or without one."""
+    folder()
+    try:
+        with tempfile.TemporaryDirectory() as made:
+            return options(run("sshd", "-T", "-f", str(as_if(own, Path(made))), seconds=20))
+    except OSError as error:
+        return {"error": [str(error)]}
 
 
 def folder() -> None:

@@ -29,9 +29,13 @@ SSH, SUDO, LOGIN = "/etc/ssh/sshd_config.d/00-portcullis.conf", "/etc/sudoers.d/
 # An sshd that takes everything but the word `wrong`, and says of its options what stands in its files.
 SSHD = r"""#!/bin/sh
 cd "$PORTCULLIS_ROOT/etc/ssh"
-[ "$2" != -f ] || { grep -q wrong "$3" && { echo "bad line"; exit 1; }; exit 0; }
+says() { awk '!/^#/ && NF { print tolower($1), $2 }' | sort -u -k 1,1 | sed s/prohibit-/without-/; }
+[ "$2" != -f ] || { grep -q wrong "$3" && { echo "bad line"; exit 1; }; [ $1 = -t ] && exit
+    while read -r option value; do [ "$option" = Match ] && break
+        if [ "$option" = Include ]; then cat $value 2>/dev/null; else echo "$option $value"; fi
+    done <"$3" | says; exit; }
 if grep -qs wrong sshd_config sshd_config.d/*; then echo "line 1: wrong" >&2; exit 1; fi
-[ "$1" = -t ] || cat sshd_config.d/* sshd_config 2>/dev/null | awk '!/^#/ { print tolower($1), $2 }' | sort -u -k 1,1
+[ "$1" = -t ] || cat sshd_config.d/* sshd_config 2>/dev/null | sed '/^Match/,$d; /^Include/d' | says
 """
 VISUDO = r"""#!/bin/sh
 file=$4; [ -n "$file" ] || exit 0

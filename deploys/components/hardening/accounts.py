@@ -53,11 +53,26 @@ def quality(want: Want) -> list[Item]:
     return [package("libpam-pwquality"), *line("pwquality", *lines, *root)]
 
 
+def closed_too(umask: str) -> str:
+    """A shell's line that opens nothing which was closed before it: a umask is bits that are closed."""
+    return f'umask "$(printf %04o $(($(umask) | 0{umask})))"'
+
+
+def idle(seconds: int) -> list[str]:
+    """A shell's lines that leave a shorter time as it is. One that is read-only ends some shells when it is set."""
+    return [
+        'case "$(readonly -p)" in *TMOUT*) ;; *)',
+        f'    if [ "${{TMOUT:-0}}" -lt 1 ] || [ "$TMOUT" -gt {seconds} ]; then TMOUT={seconds}; fi',
+        "    readonly TMOUT; export TMOUT ;;",
+        "esac",
+    ]
+
+
 CONTROLS = (
     Control(
         "accounts-umask", "accounts", "baseline", "new files are closed to others",
         "Others on the host read what nobody meant to show them.", MANUAL,
-        lambda want: [entry(LOGIN, "UMASK", want.s.umask), *line("profile", f"umask {want.s.umask}")],
+        lambda want: [entry(LOGIN, "UMASK", want.s.umask), *line("profile", closed_too(want.s.umask))],
         "5.4.3.3", "os-05",
     ),
     Control(
@@ -93,7 +108,7 @@ CONTROLS = (
     Control(
         "accounts-idle", "accounts", "baseline", "a shell that nobody types into ends",
         "A terminal that somebody has left is theirs who comes by.", "man bash, TMOUT",
-        lambda want: line("profile", f"readonly TMOUT={want.s.shell_idle_seconds}", "export TMOUT"), "5.4.3.2",
+        lambda want: line("profile", *idle(want.s.shell_idle_seconds)), "5.4.3.2",
     ),
     Control(
         "pam-wrong-passwords", "pam", "baseline", "after five wrong passwords an account rests for 15 minutes",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from deploys.components.hardening.settings import HardeningSettings
+from deploys.components.hardening.strictness import ENTRY, SSHD, SYSCTL, Rule
 
 Item = dict[str, Any]
 Level = Literal["baseline", "strict"]
@@ -53,20 +54,28 @@ def line(file: str, *texts: str) -> list[Item]:
     return [{"kind": "line", "file": file, "text": text} for text in texts]
 
 
+def yielding(item: Item, rules: dict[str, Rule], text: str = "") -> Item:
+    """``item`` with what is stricter than it, and the line of ours that is left out where a host is."""
+    rule = rules.get(item.get("name") or item["option"])
+    return {**item, "accepts": rule, **({"line": text} if text else {})} if rule else item
+
+
 def sysctl(**values: int) -> list[Item]:
     """Settings of the kernel, now and at every boot; `__` stands for a dot."""
     found: list[Item] = []
     for name, value in values.items():
         dotted = name.replace("__", ".")
         # Without the dash a kernel that does not have one would make systemd-sysctl fail.
-        found += [{"kind": "sysctl", "name": dotted, "value": value}, *line("sysctl", f"-{dotted} = {value}")]
+        text = f"-{dotted} = {value}"
+        found += [yielding({"kind": "sysctl", "name": dotted, "value": value}, SYSCTL, text), *line("sysctl", text)]
     return found
 
 
 def sshd(option: str, *values: str, asked: tuple[str, ...] | None = None) -> list[Item]:
     """An option of sshd: the line, and what sshd itself says of it afterwards, which may be in other words."""
     said = list(asked if asked is not None else (" ".join(values),))
-    return [*line("ssh", f"{option} {' '.join(values)}"), {"kind": "sshd", "option": option.lower(), "value": said}]
+    text = f"{option} {' '.join(values)}"
+    return [*line("ssh", text), yielding({"kind": "sshd", "option": option.lower(), "value": said}, SSHD, text)]
 
 
 def whole(path: str, bits: str, *lines: str, **when: Any) -> Item:
@@ -88,5 +97,5 @@ def mode(path: str, bits: str, owner: str = "", **when: Any) -> Item:
 
 def entry(path: str, name: str, value: str | int, between: str = " ", **when: Any) -> Item:
     """The line ``name``, ``between``, ``value`` in a file that a package has made."""
-    made = {"kind": "entry", "path": path, "name": name, "value": str(value), "between": between}
+    made = yielding({"kind": "entry", "path": path, "name": name, "value": str(value), "between": between}, ENTRY)
     return {**made, **({"when": when} if when else {})}

@@ -10,6 +10,8 @@ from shlex import quote
 from harden_host import Services, unmet, valid
 from harden_items import inapplicable, key, wrong
 from harden_kinds import File
+from harden_ssh import beaten, excepted
+from harden_sshd import OWN
 from harden_state import PLAN, First, Item
 
 
@@ -25,11 +27,17 @@ def judged(control: Item, items: list[Item], first: First, services: Services) -
     for item in items:
         if not inapplicable(item, first) and (why := wrong(item, first) or services.behind(item)):
             return "fails", why
+    for item in items:
+        if item["kind"] == "sshd" and (why := excepted(item)):
+            return "overruled", why
     return "holds", f"in part: {elsewhere[0]}" if elsewhere else ""
 
 
 def judge(plan: Item) -> list[Item]:
-    """Every control with its answer: `holds`, `fails`, `waived` or `not applicable`, and why."""
+    """Every control with its answer: `holds`, `fails`, `overruled`, `waived` or `not applicable`, and why.
+
+    Overruled is what a Match of sshd's sets otherwise for some: it does not hold, and no run can mend that.
+    """
     first = First()
     services = Services(first)
     found: list[Item] = []
@@ -42,7 +50,8 @@ def judge(plan: Item) -> list[Item]:
 
 def total(found: list[Item]) -> str:
     """How many controls have which answer, in words."""
-    words = {"holds": "hold", "fails": "fail", "waived": "waived", "not applicable": "not applicable here"}
+    words = {"holds": "hold", "fails": "fail", "overruled": "overruled", "waived": "waived"}
+    words["not applicable"] = "not applicable here"
     counts = {answer: sum(one["answer"] == answer for one in found) for answer in words}
     return (
         ", ".join(f"{counts[answer]} {word}" for answer, word in words.items() if counts[answer]) or "nothing is asked"
@@ -90,12 +99,20 @@ def report(plan: Item, as_json: bool) -> None:
 
 def test(plan: Item) -> int:
     """Ask the host's checkers about new files, where they lie for that alone."""
+    here = [item for item in plan["items"] if not unmet(item.get("when", {}))]
     with tempfile.TemporaryDirectory() as folder:
-        for item in plan["items"]:
-            if item["kind"] == "file" and not unmet(item.get("when", {})):
+        for item in here:
+            if item["kind"] == "file":
                 new = Path(folder) / "new"
                 new.write_bytes(File().text(item))
                 if why := valid(item.get("service", ""), new, item["path"]):
                     print(f"{item['path']}: {why}")
+                    return 1
+        for own in [item for item in here if item["kind"] == "file" and item["path"] == OWN]:
+            new = Path(folder) / "sshd"
+            new.write_bytes(File().text(own))
+            for item in here:
+                if item["kind"] == "sshd" and (why := beaten(item, new)):
+                    print(f"{', '.join(item['controls'])}: {why}")
                     return 1
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harden_kinds import run, said
-from harden_sshd import folder, options
+from harden_sshd import MAIN, OWN, folder, is_included, lines, options, says
 from harden_state import Item, at, copy, look, part_of, put_back, write
 from harden_strict import stricter
 
@@ -45,6 +45,33 @@ class Sshd:
 
     def undo(self, item: Item, before: Any, after: Any) -> None:
         raise NotImplementedError
+
+
+def beaten(item: Item, own: Path) -> str:
+    """Why ``item`` would not hold with ``own`` as our file: a line of somebody else's counts as well, or instead."""
+    why = Sshd().judged(item, says(own))
+    if not why or why.startswith("sshd -T: "):
+        return why
+    if not is_included():
+        return (
+            f"{MAIN} does not read {OWN}: put `Include {OWN.rpartition('/')[0]}/*.conf` in front of its other lines "
+            f"({why})"
+        )
+    theirs = [line for line in lines() if line.option == item["option"] and not line.match and line.file != OWN]
+    places = ", ".join(f"{line.place} ({line.option} {line.value})" for line in theirs)
+    return f"{why}, because of {places or 'its other files'}; take that out, or give the control a waiver"
+
+
+def excepted(item: Item) -> str:
+    """Where a Match sets an option otherwise for some, which is what they get; empty when none does."""
+    wanted = [one.lower() for one in item["value"]]
+    for line in lines():
+        if not line.match or line.option != item["option"]:
+            continue
+        is_now = {"prohibit-password": "without-password"}.get(line.value.lower(), line.value.lower())
+        if is_now not in wanted and not stricter(item, is_now):
+            return f"not for Match {line.match}: {line.place} has {line.option} {line.value}"
+    return ""
 
 
 class HostKey:

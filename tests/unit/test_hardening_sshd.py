@@ -12,7 +12,7 @@ import pytest
 
 from deploys.components.hardening.component import HARDENING
 from deploys.components.hardening.sshd_files import NOTED, UNREAD
-from tests.unit.hardened import ALL, SSH, Host, here
+from tests.unit.hardened import ALL, SSH, Host, file, here
 
 # Files of tests are as old as the tests, so sshd has read them in the future, or long before.
 LATER, BEFORE = int(time.time()) + 10_000, int(time.time()) - 10_000
@@ -98,3 +98,89 @@ def test_it_is_asked_wherever_sshd_will_be_told_to_read() -> None:
     for areas, asked in (("ssh", True), ("banners", True), ("sudo", False)):
         names = [probe.name for probe in HARDENING.refusals(here(areas=areas))]
         assert ("sshd has read its files as they are" in names) is asked, areas
+
+
+LOG = {"kind": "sshd", "option": "loglevel", "value": ["VERBOSE"]}
+OURS = [file(SSH, "LogLevel VERBOSE", service="ssh"), LOG]
+
+
+@pytest.mark.parametrize(
+    ("conf", "more", "said"),
+    [
+        ("Include sshd_config.d/*.conf\nLogLevel INFO\n", "", ""),
+        ("# Include sshd_config.d/*.conf\nloglevel verbose\n", "", ""),
+        (
+            "Port 22\nLogLevel INFO\nInclude sshd_config.d/*.conf\n", "",
+            "c-1: sshd has loglevel INFO, not VERBOSE, because of /etc/ssh/sshd_config line 2 (loglevel INFO); take "
+            "that out, or give the control a waiver\n",
+        ),
+        (
+            "LogLevel INFO\n", "",
+            "c-1: /etc/ssh/sshd_config does not read /etc/ssh/sshd_config.d/00-portcullis.conf: put `Include "
+            "/etc/ssh/sshd_config.d/*.conf` in front of its other lines (sshd has loglevel INFO, not VERBOSE)\n",
+        ),
+        (
+            "Include sshd_config.d/*.conf\n", "LogLevel  QUIET",
+            "c-1: sshd has loglevel QUIET, not VERBOSE, because of /etc/ssh/sshd_config.d/00-first.conf line 1 "
+            "(loglevel QUIET); take that out, or give the control a waiver\n",
+        ),
+    ],
+)  # fmt: skip
+def test_what_our_file_would_not_win_over_is_found_before_anything_changes(
+    host: Host, conf: str, more: str, said: str
+) -> None:
+    host.put("/etc/ssh/sshd_config", conf)
+    if more:
+        host.put("/etc/ssh/sshd_config.d/00-first.conf", f"{more}\n")
+    before = host.tree()
+    assert host.run("test", items=OURS) == (1 if said else 0, said)
+    assert host.tree() == before
+
+
+def test_keys_and_users_of_others_that_would_count_beside_ours_are_named(host: Host) -> None:
+    (host.fake / "sshd").write_text(
+        '#!/bin/sh\n[ $1 = -t ] || for one in $(sed -n "s/^Include //p" "$3"); do cat $one; done | '
+        "sed -n 's/^HostKey/hostkey/p; s/^AllowUsers/allowusers/p'\n"
+    )
+    theirs = "/etc/ssh/sshd_config.d/50-cloud.conf"
+    ours = [
+        file(SSH, "HostKey /etc/a", "AllowUsers ada", service="ssh"),
+        {"kind": "sshd", "option": "hostkey", "value": ["/etc/a"]},
+        {"kind": "sshd", "option": "allowusers", "value": ["ada"]},
+    ]
+    host.put(theirs, "HostKey /etc/a\nAllowUsers ada\n")
+    assert host.run("test", items=ours) == (0, ""), "the same twice is one"
+    host.put(theirs, "HostKey /etc/b\n")
+    assert host.run("test")[1].startswith(
+        f"c-1: sshd has hostkey /etc/a /etc/b, not /etc/a, because of {theirs} line 1"
+    )
+    host.put(theirs, "# Users\nAllowUsers bob\n")
+    assert f"because of {theirs} line 2 (allowusers bob)" in host.run("test")[1]
+
+
+def test_what_a_match_sets_otherwise_does_not_count_as_holding_and_fails_no_run(host: Host) -> None:
+    host.put("/etc/ssh/sshd_config.d/60-x.conf", "Match Address 10.0.0.0/8\n  LogLevel VERBOSE\n")
+    host.run("apply", items=OURS)
+    assert host.run("check") == (0, "2 hold\n"), "the same for them is nothing else"
+    host.put("/etc/ssh/sshd_config", "Include sshd_config.d/*.conf\nMatch User bob\n  LogLevel QUIET\n")
+    assert host.run("check") == (0, "1 hold, 1 overruled\n")
+    assert (
+        "overruled: not for Match User bob: /etc/ssh/sshd_config line 3 has loglevel QUIET\n" in host.run("report")[1]
+    )
+    host.put("/etc/ssh/sshd_config", "Include sshd_config.d/*.conf\nMatch User bob\n  LogLevel QUIET\nMatch all\n")
+    assert host.run("check")[1] == "1 hold, 1 overruled\n"
+
+
+def test_an_sshd_that_does_not_run_can_check_its_files(host: Host) -> None:
+    """Its folder is made by its unit, when that starts."""
+    sshd = host.fake / "sshd"
+    sshd.write_text(
+        sshd.read_text().replace("#!/bin/sh\n", '#!/bin/sh\n[ -d "$PORTCULLIS_ROOT/run/sshd" ] || exit 1\n')
+    )
+    host.at("/run").mkdir()
+    assert host.run("test", items=OURS) == (0, "")
+    assert host.at("/run/sshd").stat().st_mode & 0o777 == 0o755
+    host.at("/run/sshd").rmdir()
+    host.run("apply", items=OURS)
+    host.at("/run/sshd").rmdir()
+    assert host.run("check") == (0, "2 hold\n")

@@ -225,7 +225,7 @@ def test_no_two_gateways_upgrade_or_restart_at_the_same_time() -> None:
     for name in ("gw-1", "gw-2", "db"):
         text = {item.path: item.text for item in HARDENING.files(site.place(members, name))}[PLAN]
         said[name] = re.findall(
-            r"OnCalendar=\*-\*-\* ([0-9:]+)|Reboot-Time \\\"([0-9:]+)|(Automatic-Reboot \\\"\w+)", text
+            r"OnCalendar=\*-\*-\* ([0-9:]+) UTC|Reboot-Time \\\"([0-9:]+)|(Automatic-Reboot \\\"\w+)", text
         )
         said[name] = ["".join(one) for one in said[name]]
     assert sorted(said["gw-1"]) == ["02:00:00", "02:30", 'Automatic-Reboot \\"true']

@@ -41,10 +41,14 @@ def upgrades(want: Want) -> list[Item]:
 
 
 def restarts(want: Want) -> list[Item]:
-    """Apart by an hour, because all gateways of a site stand in one inventory; the reboot half an hour after that."""
+    """Apart by an hour, because all gateways of a site stand in one inventory; the reboot half an hour after that.
+
+    The timer is of UTC, so that it is so in different zones too; the reboot's time is the host's own: shutdown knows
+    no zones.
+    """
     wanted = "true" if want.s.reboot == "when-needed" else "false"
     return [
-        *line("timer", "OnCalendar=", f"OnCalendar=*-*-* {hour(want):02}:00:00", "RandomizedDelaySec=10min"),
+        *line("timer", "OnCalendar=", f"OnCalendar=*-*-* {hour(want):02}:00:00 UTC", "RandomizedDelaySec=10min"),
         *line(
             "apt", f'Unattended-Upgrade::Automatic-Reboot "{wanted}";',
             f'Unattended-Upgrade::Automatic-Reboot-Time "{hour(want):02}:30";',

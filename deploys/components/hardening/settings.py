@@ -88,8 +88,8 @@ class HardeningSettings(Settings):
     journal_keep_days: int = Field(90, ge=1, le=3650, description="Days that the journal keeps what it has room for.")
     reboot: Literal["never", "when-needed"] = Field(
         "never",
-        description="Whether the host restarts by itself when an upgrade needs it: half an hour after its hour for "
-        "upgrades, which is another one on each gateway, and only while nobody is logged in.",
+        description="Whether the host restarts by itself when an upgrade needs it: at half past its hour for upgrades, "
+        "which is another one on each gateway, by its local time, and only while nobody is logged in.",
     )
     banner: str = Field(
         "This system is private property, for authorised users only. Everything done here is logged and monitored;\n"

@@ -9,7 +9,7 @@ harden.py check [AREA]      exit 0 when all of it holds, and a sum; 1 and what d
 harden.py left              exit 0 when nothing is left of what is no longer asked for; 1 and what could not be undone
 harden.py forget ITEM       never undo this one, as `left` names it: somebody has decided that it stays
 harden.py report [--json]   every control: holds, fails, overruled (a Match of sshd's sets it otherwise for
-                            some), waived, or not applicable here, with the reason
+                            some, or it would delete something), waived, or not applicable here, with the reason
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def judged(control: Item, items: list[Item], first: First, services: Services) -
         if not inapplicable(item, first) and (why := wrong(item, first) or services.behind(item)):
             return "fails", why
     for item in items:
-        if item["kind"] == "sshd" and (why := excepted(item)):
+        if why := excepted(item) if item["kind"] == "sshd" else item.get("spared", ""):
             return "overruled", why
     return "holds", f"in part: {elsewhere[0]}" if elsewhere else ""
 
@@ -36,7 +36,7 @@ def judged(control: Item, items: list[Item], first: First, services: Services) -
 def judge(plan: Item) -> list[Item]:
     """Every control with its answer: `holds`, `fails`, `overruled`, `waived` or `not applicable`, and why.
 
-    Overruled is what a Match of sshd's sets otherwise for some: it does not hold, and no run can mend that.
+    Overruled is what a Match of sshd's sets otherwise for some, or what would delete a journal: no run mends that.
     """
     first = First()
     services = Services(first)

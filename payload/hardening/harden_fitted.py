@@ -1,4 +1,4 @@
-"""The plan as it fits this host: without lines of ours that are laxer than what it has."""
+"""The plan as it fits this host: without lines of ours that are laxer than what it has, or cost it something."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import harden_state
+from harden_journal import spared
 from harden_sshd import says
 from harden_state import PLAN, Item, at
 from harden_strict import stricter
@@ -24,7 +25,7 @@ def without_us(item: Item) -> str:
 
 
 def fitted(plan: Item) -> Item:
-    """``plan`` without those lines of our files that are laxer than what the host has.
+    """``plan`` without those lines of our files that are laxer than what the host has, or would delete its journal.
 
     Of sshd's options the first counts, and ours come first; the kernel's are set by the last file at each boot.
     """
@@ -34,7 +35,7 @@ def fitted(plan: Item) -> Item:
     for item in plan["items"]:
         if item["kind"] == "file" and out & set(item["lines"]):
             item = {**item, "lines": [line for line in item["lines"] if line not in out]}
-        items.append(item)
+        items.append(spared(item) if item["kind"] == "file" else item)
     return {**plan, "items": items}
 
 

@@ -55,11 +55,11 @@ def test_a_host_that_is_not_hardened_has_nothing_of_it(
         HARDENING.files,
         HARDENING.check,
         HARDENING.probes,
-        HARDENING.refusals,
         HARDENING.outdated,
     ):
         assert declared(off) == []
     monkeypatch.setattr(component, "noted", lambda: False)
+    assert all(probe.command.startswith("grep -qs ") for probe in HARDENING.refusals(off)), "where something is undone"
     assert HARDENING.unit_on(off) == "" and site.recorded(HARDENING, off, monkeypatch) == []
     assert HARDENING.unit_on(site.single()) != "", "unless somebody asks for it"
 

@@ -96,7 +96,7 @@ def test_questions_are_only_those_that_mean_something() -> None:
         "sshd has read its files as they are",
         "whoever deploys has a key",
     ]
-    assert HARDENING.refusals(here(areas="sudo")) == []
+    assert [probe.name for probe in HARDENING.refusals(here(areas="sudo"))] == ["sshd has read its files as they are"]
     everything = here(ssh_users=["ada"], ssh_groups=["a"], ssh_root="no", ssh_key_exchange="post-quantum")
     assert len(HARDENING.refusals(everything)) == 7
     assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 3, "Debian 12 has its list anyway"

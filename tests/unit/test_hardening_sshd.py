@@ -31,11 +31,11 @@ def host(tmp_path: Path) -> Host:
     return made
 
 
-def unread(host: Host, read: int | str) -> str:
+def unread(host: Host, read: int | str, question: str = UNREAD) -> str:
     """What the question before the run says when sshd has read its files at ``read``; the host's root left out."""
     (host.fake / "read").write_text(f"{read}")
     noted = host.state / "hardening" / "first.json"
-    command = UNREAD.replace("/etc/ssh", str(host.at("/etc/ssh"))).replace(NOTED, str(noted))
+    command = question.replace("/etc/ssh", str(host.at("/etc/ssh"))).replace(NOTED, str(noted))
     # The names of files are part of what was noted.
     command = command.replace('do echo "$file"', f'do echo "${{file#{host.root}}}"')
     done = subprocess.run(
@@ -95,9 +95,23 @@ def test_a_second_run_goes_by_what_was_there_when_we_had_it_read(host: Host) -> 
 
 
 def test_it_is_asked_wherever_sshd_will_be_told_to_read() -> None:
-    for areas, asked in (("ssh", True), ("banners", True), ("sudo", False)):
-        names = [probe.name for probe in HARDENING.refusals(here(areas=areas))]
-        assert ("sshd has read its files as they are" in names) is asked, areas
+    for data, always in (
+        ({"areas": "ssh"}, True), ({"areas": "banners"}, True), ({"areas": "sudo"}, False), ({"level": "off"}, False),
+    ):  # fmt: skip
+        (probe,) = [
+            one for one in HARDENING.refusals(here(**data)) if one.name == "sshd has read its files as they are"
+        ]
+        assert (probe.command == UNREAD) is always and probe.command.endswith(UNREAD), data
+
+
+def test_undoing_asks_where_sshd_has_read_our_file(host: Host) -> None:
+    (probe,) = HARDENING.refusals(here(level="off"))
+    assert unread(host, BEFORE, probe.command) == "", "nothing will be undone"
+    (host.fake / "read").write_text(f"{BEFORE}")
+    host.run("apply", items=ALL)
+    assert unread(host, BEFORE, probe.command) == ""
+    host.put("/etc/ssh/sshd_config.d/60-x.conf", "AllowUsers nobody\n")
+    assert "60-x.conf has changed" in unread(host, BEFORE, probe.command)
 
 
 LOG = {"kind": "sshd", "option": "loglevel", "value": ["VERBOSE"]}

@@ -15,7 +15,7 @@ from deploys import facts, operations
 from deploys.components.hardening import registry
 from deploys.components.hardening.controls import Want
 from deploys.components.hardening.plan import text
-from deploys.components.hardening.refusals import refusals
+from deploys.components.hardening.refusals import refusals, undoing
 from deploys.components.hardening.settings import HardeningSettings
 from deploys.lib.component import Component, ConfigFile, Here, Link, Probe
 from deploys.lib.programs import program_folder
@@ -128,7 +128,7 @@ HARDENING = Component(
     outdated=lambda here: [Probe("not every control holds", f"{PROGRAM} check")] if is_on(here) else [],
     ready=lambda here: f"{PROGRAM} check" if is_on(here) else UNDONE,
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
-    refusals=lambda here: refusals(want(here)) if is_on(here) else [],
+    refusals=lambda here: refusals(want(here)) if is_on(here) else undoing(),
     probes=probes,
     remarks=left,
     # A connection that hangs takes 10 s, and sshd may have many to end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploys.components.hardening.controls import Control, Want
 from deploys.components.hardening.registry import asked_for
-from deploys.components.hardening.sshd_files import UNREAD
+from deploys.components.hardening.sshd_files import TOLD_BY_US, UNREAD
 from deploys.lib.component import Probe
 from deploys.lib.way_in import came
 
@@ -37,6 +37,11 @@ def concerns_sshd(control: Control, want: Want) -> bool:
     return any("ssh" in (item.get("file"), item.get("service")) for item in control.items(want))
 
 
+def undoing() -> list[Probe]:
+    """Where nothing of sshd's is asked for: what was, is undone."""
+    return [Probe("sshd has read its files as they are", f"{TOLD_BY_US}; {UNREAD}")]
+
+
 def refusals(want: Want) -> list[Probe]:
     """Questions that end in a sentence when the answer would be that we can no longer come back."""
     waived = {waiver.control for waiver in want.s.waivers}
@@ -45,6 +50,8 @@ def refusals(want: Want) -> list[Probe]:
     if any(control.id in held and concerns_sshd(control, want) for control in asked_for(want.s)):
         found.append(Probe("the port that this run came in at stays open", PORT_STAYS))
         found.append(Probe("sshd has read its files as they are", UNREAD))
+    else:
+        found += undoing()
     if "ssh-passwords" in held:
         found.append(
             Probe(

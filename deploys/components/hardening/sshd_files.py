@@ -10,6 +10,8 @@ OWN = FILES["ssh"][0]
 NOTED = f"{STATE}/hardening/first.json"
 # A file may be written in the second in which sshd starts; and sshd may say a moment later that it has read it.
 TOLERANCE_SECONDS = 3
+# Undoing has sshd read its files as well, where we have had it read them before.
+TOLD_BY_US = f'grep -qs \'^  "ssh": "\' {NOTED} || exit 0'
 # Sets $files: what sshd reads, without ours, which has its own account of what was read.
 READS = (
     "export LC_ALL=C; files=; set -- /etc/ssh/sshd_config; while [ $# -gt 0 ]; do file=$1; shift; "

@@ -68,6 +68,9 @@ def test_who_has_no_key_is_not_left_without_a_password(tmp_path: Path) -> None:
         assert (refusal(asked, "ada", f"{sshd}\n{passwd}") == "") is has, line
     keys.write_text("command=x ssh-rsa AAAA backup\nssh-rsa AAAA ada # command=\n")
     assert refusal(asked, "ada", f"{sshd}\n{passwd}") == ""
+    assert refusal(asked, "ada", f"sshd() {{ return 255; }}\n{passwd}") == "", (
+        "another server let in, with the same keys"
+    )
     by_authority = "sshd() { echo 'trustedusercakeys /etc/ssh/ca.pub'; }"
     assert refusal(asked, "ada", f"{by_authority}\n{passwd}") == ""
 

@@ -17,7 +17,7 @@ HAS_KEY = (
     'home=$(getent passwd "$user" | cut -d : -f 6); sshd -T 2>/dev/null | '
     'awk \'$1 == "authorizedkeyscommand" && $2 != "none" {found = 1} '
     '$1 == "trustedusercakeys" && $2 != "none" {found = 1} END {exit !found}\' || '
-    'for name in $(sshd -T 2>/dev/null | sed -n "s/^authorizedkeysfile //p"); do '
+    'names=$(sshd -T 2>/dev/null | sed -n "s/^authorizedkeysfile //p"); for name in ${names:-.ssh/authorized_keys}; do '
     'name=$(printf %s "$name" | sed "s|%h|$home|g; s|%u|$user|g"); case $name in /*) ;; *) name=$home/$name ;; esac; '
     f'grep -E "{KEY}" "$name" 2>/dev/null | grep -q -v -E "^[^#]*command=" && {{ has=yes; break; }}; done'
 )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from shlex import quote
 
 from deploys.lib import programs
@@ -59,7 +60,7 @@ class Found:
 
 @dataclass(frozen=True)
 class State:
-    """What a host has of a component: its files, and its unit's state and times (seconds since the epoch)."""
+    """What a host has of a component: its files, its unit's state and times, and ``now`` (seconds since the epoch)."""
 
     files: dict[str, Found]
     active: bool = True
@@ -70,6 +71,7 @@ class State:
     outdated: tuple[str, ...] = ()
     obsolete: tuple[str, ...] = ()
     kept: str = ""
+    now: float = inf
 
 
 def calendar_checks(items: Iterable[ConfigFile | Link]) -> list[str]:
@@ -108,7 +110,7 @@ def question(change: Change) -> str:
         )
         lines.append(f"printf 'active\\t%s\\n' \"$(systemctl is-active {unit} 2>/dev/null)\"")
         lines.append(f"printf 'enabled\\t%s\\n' \"$(systemctl is-enabled {unit} 2>/dev/null)\"")
-        lines += ["moment ExecMainStartTimestamp", "moment StateChangeTimestamp"]
+        lines += ["moment ExecMainStartTimestamp", "moment StateChangeTimestamp", "date '+now%t%s.%N'"]
     for extra in change.extra_units:
         lines.append(
             f"systemctl is-active --quiet {quote(extra)} && systemctl is-enabled --quiet {quote(extra)} "
@@ -151,6 +153,7 @@ def parse(lines: Sequence[str]) -> State:
         enabled=words.get("enabled", "enabled") in ("enabled", "enabled-runtime", "static", "alias", "indirect"),
         started=float(words.get("ExecMainStartTimestamp", 0)),
         reloaded=float(words.get("StateChangeTimestamp", 0)),
+        now=float(words.get("now", inf)),
         pending="pending" in words,
         outdated=tuple(outdated),
         obsolete=tuple(path for path in listed if path not in files),
@@ -182,19 +185,32 @@ def differing(change: Change, state: State) -> list[str]:
 
 
 def effect(change: Change, state: State) -> str:
-    """What the service needs because it is older than its files: ``start``, ``restart``, ``reload`` or nothing."""
+    """What the service needs because it is older than its files: ``start``, ``restart``, ``reload`` or nothing.
+
+    A start that the host's clock has yet to reach is from before it was set back: what is written now looks older.
+    """
     if not change.unit:
         return ""
     if not state.active:
         return "start"
+    if _from_the_future(change, state):
+        return "restart"
     needed: Effect | str = ""
+    reloaded = state.reloaded if state.reloaded <= state.now else 0
     for item in change.items:
         changed = state.files.get(item.path, Found("absent")).changed
         if item.effect == "restart" and changed > state.started:
             return "restart"
-        if item.effect == "reload" and changed > max(state.started, state.reloaded):
+        if item.effect == "reload" and changed > max(state.started, reloaded):
             needed = "reload"
     return needed
+
+
+def _from_the_future(change: Change, state: State) -> bool:
+    there = (
+        state.files.get(item.path, Found("absent")).kind != "absent" for item in change.items if item.effect != "none"
+    )
+    return state.started > state.now and any(there)
 
 
 def _leaves_no_trace(change: Change, state: State) -> bool:
@@ -210,7 +226,10 @@ def reasons(change: Change, state: State) -> list[str]:
         return []
     why = [f"{path} differs" for path in differing(change, state)]
     if needed := effect(change, state):
-        why.append({"start": f"{change.unit} does not run"}.get(needed, f"{change.unit} is older than its files"))
+        older = f"{change.unit} is older than its files"
+        if _from_the_future(change, state):
+            older = f"{change.unit} was started later than it is now by the host's clock, which was set back"
+        why.append(f"{change.unit} does not run" if needed == "start" else older)
     if not state.enabled:
         why.append("a unit is not enabled, or runs and should not")
     if state.pending:

@@ -7,12 +7,15 @@ from shlex import quote
 
 from deploys.components.engine_files import DAEMON, values
 from deploys.components.engine_install import is_debians
-from deploys.components.engine_settings import EngineSettings, built_elsewhere
+from deploys.components.engine_settings import ROOTED, EngineSettings, built_elsewhere
 from deploys.lib.component import Here, Probe
+from deploys.lib.containers import LABEL
 from deploys.lib.render import ROOT
 from deploys.lib.transaction import STATE
 
-FOREIGN, MANIFEST = ((ROOT / "payload" / "engine" / name).read_text() for name in ("foreign.py", "manifest.py"))
+FOREIGN, MANIFEST, MOVED = (
+    (ROOT / "payload" / "engine" / name).read_text() for name in ("foreign.py", "manifest.py", "rooted.py")
+)
 # In the ledger from the moment before a run of ours first writes it.
 OURS = f"grep -qsF {DAEMON} {STATE}/served/engine/files.tsv {STATE}/pending/engine"
 
@@ -43,6 +46,12 @@ def refusals(here: Here, image: str) -> list[Probe]:
             '[ -z "$found" ] || { echo "the host has a container engine that Portcullis did not set up, with the '
             "containers $found; it would be restarted, which ends them. Stop them for this run, or use another "
             'host"; exit 1; }',
+        ),
+        Probe(
+            "another place for what the engine has",
+            "command -v docker >/dev/null || exit 0; "
+            f'[ -n "$(timeout 10 docker ps --quiet --filter label={LABEL} 2>/dev/null)" ] || exit 0; '
+            f"python3 -c {quote(MOVED)} {DAEMON} {quote(ours)} {quote(json.dumps(ROOTED))}",
         ),
         Probe(
             "a host that allows what containers are given",

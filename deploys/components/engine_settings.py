@@ -24,18 +24,38 @@ REGISTRY = worded(
 )
 # Keys of daemon.json that are not for extra lines, and what to do instead.
 KEPT = {
+    "allow-direct-routing": "what a container publishes would be open to other hosts",
+    "default-cgroupns-mode": "a container must not see the host's cgroups",
     "default-network-opts": "a port that a container publishes would be open to other hosts",
+    "default-runtime": "what holds containers in is runc, as the host's packages have it",
     "default-ulimits": "use engine_open_files",
     "hosts": "systemd opens the engine's socket, and who reaches another one is root on this host",
     "icc": "containers reach one another by networks that say so",
     "insecure-registries": "use engine_insecure_registries",
     "ip": "a port that a container publishes would be open to other hosts",
+    "ip6tables": "its rules keep containers from one another, and what they publish from other hosts",
+    "iptables": "its rules keep containers from one another, and what they publish from other hosts",
     "live-restore": "services must go on while the engine restarts",
     "log-driver": "use engine_log_max_mb and engine_log_files",
     "log-opts": "use engine_log_max_mb and engine_log_files",
     "no-new-privileges": "a program in a container must not become root by its file's mode",
     "registry-mirrors": "use engine_registry_mirrors",
+    "runtimes": "what holds containers in is runc, as the host's packages have it",
+    "seccomp-profile": "containers have Docker's own, which keeps system calls from them",
     "userland-proxy": "it hides from a service who its client is",
+    "userns-remap": "services have the numbers of the host's users, whose files they read and write",
+}
+# Where the engine finds what it has, and its networks, with its defaults. One that starts with another does not know
+# the containers that run: https://docs.docker.com/engine/daemon/live-restore/. The snapshotter is one of `features`.
+ROOTED = {
+    "bip": None,
+    "bridge": None,
+    "containerd": None,
+    "containerd-namespace": "moby",
+    "containerd-snapshotter": None,
+    "data-root": "/var/lib/docker",
+    "exec-root": "/var/run/docker",
+    "storage-driver": None,
 }
 
 
@@ -114,8 +134,9 @@ class EngineSettings(Settings):
     )
     extra_config: str = Field(
         "",
-        description='More keys of daemon.json, as a JSON object such as `{"data-root": "/srv/docker"}`. Everybody on '
-        "the host can read them. Keys that would undo what Portcullis secures are refused.",
+        description='More keys of daemon.json, as a JSON object such as `{"max-concurrent-downloads": 2}`. Everybody '
+        "on the host can read them. Keys that would undo what Portcullis secures are refused, and while containers "
+        "run another place for what the engine has, such as `data-root`.",
     )
 
     @model_validator(mode="after")
@@ -134,7 +155,7 @@ class EngineSettings(Settings):
         except ValueError as error:
             raise ValueError(f"is no JSON: {error}") from None
         if not isinstance(extra, dict):
-            raise ValueError('is no JSON object, such as {"data-root": "/srv/docker"}')
+            raise ValueError('is no JSON object, such as {"max-concurrent-downloads": 2}')
         if refused := sorted(set(extra) & set(KEPT)):
             raise ValueError("; ".join(f"{key} is not for these keys: {KEPT[key]}" for key in refused))
         return value

@@ -79,6 +79,32 @@ def test_somebody_elses_containers_would_end_with_a_restart_and_ours_do_not_coun
 
 
 @pytest.mark.parametrize(
+    ("text", "extra", "keys"),
+    [
+        ("{}", {}, ""),
+        ("{}", {"data-root": "/var/lib/docker"}, ""),
+        ('{"data-root": "/srv/docker", "bip": "192.0.2.1/24"}', {"data-root": "/srv/docker"}, "bip"),
+        ("{}", {"data-root": "/srv/docker", "storage-driver": "vfs"}, "data-root, storage-driver"),
+        ('{"data-root": "/srv/docker"}', {}, "data-root"),
+        ("{", {"exec-root": "/run/other"}, "exec-root"),
+        ('{"mtu": 1400}', {"mtu": 1500}, ""),
+        ("{}", {"features": {"cdi": True}}, ""),
+        ("{}", {"features": {"containerd-snapshotter": True}}, "containerd-snapshotter"),
+    ],
+)
+def test_the_engine_is_not_moved_away_from_containers_that_run(
+    text: str, extra: dict[str, object], keys: str, host: Path
+) -> None:
+    (host / "etc/daemon.json").write_text(text)
+    place = here(engine_extra_config=json.dumps(extra))
+    command = refusal("another place", place).command.replace(DAEMON, str(host / "etc/daemon.json"))
+    said = f"engine_extra_config: {keys} cannot change while containers run, live-restore would lose them; "
+    expected = (1, f"{said}go to runtime systemd first") if keys else (0, "")
+    assert run(command, host, docker='case "$*" in *label=portcullis.unit*) echo id ;; esac') == expected
+    assert run(command, host, docker="exit 0") == (0, ""), "none of ours runs"
+
+
+@pytest.mark.parametrize(
     ("release", "theirs", "instead"), [("13", "docker-ce", "docker"), ("12", "docker.io", "debian")]
 )
 def test_packages_of_the_other_kind_are_not_removed_in_passing(

@@ -8,6 +8,8 @@ _answers = {
     "/etc/os-release": ["ID=debian", 'VERSION_ID="13"', "ARCH=x86_64", "INIT=systemd"],
     "nproc; awk": ["4", "8192"],
     "look() {": ["active\tinactive", "enabled\tdisabled"],
+    # Room for images, wherever they are built.
+    "left() { d=": ["amd64 9000 9000", "0", "1"],
     "dpkg-query -W": ["curl"],
     "date +%s%N": ["yes", "0", "1"],
     # And who waits for a change to be confirmed wants to see an end.

@@ -12,11 +12,15 @@ from deploys.lib import workshop
 from deploys.lib.component import Here, Probe
 from deploys.lib.containers import FOLDER, LABEL
 from deploys.lib.images import Image, build_script, present, prune_script, pruned
+from deploys.lib.runtime import contained
 from deploys.lib.transaction import STATE
 from deploys.lib.workshop import Registry
 
 # What the largest image takes where the engine keeps it, and its archive, in MiB; LiteLLM's has 1,030 and 320.
 IMAGE_MB, ARCHIVE_MB = 3072, 1024
+# What a build on the host takes at most, in MiB. The two have all they need a second time, in the stage or the folder
+# they are copied from; the largest of the others has 453, with its packages beside it for as long as it is built.
+LARGE, SMALL_MB = ("litellm", "ollama"), 1024
 THERE = "there"
 
 
@@ -49,19 +53,34 @@ def bring(here: Here, component: str, image: Image) -> None:
         )
 
 
+# Shell text: MiB that are left where a folder is, or will be.
+LEFT = 'left() { d=$1; while [ ! -d "$d/" ]; do d=${d%/*}; done; df -Pm "$d/" | awk "NR == 2 { print \\$4 }"; }; '
+
+
 def refusals(here: Here, image: Callable[[Here], Image]) -> list[Probe]:
-    """What would keep a component's image from being built on the controlling machine, where that has to be done."""
-    if not built_elsewhere(here):
+    """What would keep a component's image from being built where that is to be done, or from being kept."""
+    if not contained(here):
         return []
     s: EngineSettings = here.settings(EngineSettings)
-    places = (STATE, str(s.extra.get("data-root", "/var/lib/docker")))
+    data, made = str(s.extra.get("data-root", "/var/lib/docker")), image(here)
+    there = f"if {present(made)}; then echo {THERE}; exit 0; fi; {LEFT}"
+    if not built_elsewhere(here):
+        needs = IMAGE_MB if made.name in LARGE else SMALL_MB
+        ask = f"{there}left {quote(data)}"
+        return [Probe("room for a build", ask, judge=partial(_has_room, made.name, data, needs))]
+    places = (STATE, data)
     free = " ".join(f'"$(left {quote(place)})"' for place in places)
-    ask = (
-        f"if {present(image(here))}; then echo {THERE}; exit 0; fi; "
-        'left() { d=$1; while [ ! -d "$d/" ]; do d=${d%/*}; done; df -Pm "$d/" | awk "NR == 2 { print \\$4 }"; }; '
-        f'echo "$(dpkg --print-architecture)" {free}'
-    )
+    ask = f'{there}echo "$(dpkg --print-architecture)" {free}'
     return [Probe("an image that cannot be built for the host", ask, judge=partial(_judged, s, places))]
+
+
+def _has_room(name: str, place: str, needs: int, detail: str) -> str:
+    if not detail.isdigit() or int(detail) >= needs:
+        return ""  # it is there, or nobody can tell
+    return (
+        f"engine_images_from: the host has {int(detail):,} MiB left for {place}, and building the image of {name} "
+        f"takes {needs:,}; make room, or have images built elsewhere"
+    )
 
 
 def _judged(s: EngineSettings, places: tuple[str, str], detail: str) -> str:

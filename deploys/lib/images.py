@@ -174,7 +174,7 @@ def making(image: Image, tag: str, folders: Iterable[tuple[str, str]]) -> str:
 def build_script(image: Image) -> str:
     """Shell text that builds the image on its host, for ``operations.step``: nothing is tagged before all is there.
 
-    A run that was cut off left no image, so the next one begins anew; what BuildKit has of it already is used.
+    A run that was killed left no image, so the next one begins anew; what BuildKit has of it already is used.
     """
     # What packs the host's part runs beside the build, and is nothing of the image.
     gather = written([("$work/gather.sh", (PROGRAMS / "gather.sh").read_text())])
@@ -183,12 +183,11 @@ def build_script(image: Image) -> str:
         "docker buildx version >/dev/null 2>&1 || { echo 'docker buildx is missing on this host: images cannot be "
         "built'; exit 1; }\n"
         f'{asked_of_the_host(image)}rm -rf "$context" "$work"; mkdir -p "$context"; (umask 077; mkdir -p "$work")\n'
-        # Logins of package indexes are in it.
-        "trap 'rm -rf \"$work\"' EXIT\n"
+        # Logins of package indexes are in the one. The other, what a build has kept for another time, is larger than
+        # the image: builds that fail for want of room would leave less each time.
+        "trap 'rm -rf \"$work\"; docker builder prune --force >/dev/null 2>&1 || true' EXIT\n"
         f'{made_of(image)}{gather}sh "$work/gather.sh" "$work"\n'
         f"{making(image, image.tag, image.contexts)}"
-        # What the build has kept for another time is larger than the image.
-        "docker builder prune --force >/dev/null 2>&1 || true\n"
         f"echo 'built {image.tag}'\n"
     )
 

@@ -119,6 +119,7 @@ def test_the_last_lines_of_a_build_that_failed_say_why(host: Host, output: str, 
     # On the way: neither clocks nor rules nor the Dockerfile again.
     assert "[2/3] RUN sh /build/packages.sh" in done.stdout or output is NO_BASE
     assert "DONE" not in done.stdout and "---" not in done.stdout and ">>>" not in done.stdout
+    assert host.calls()[-1] == "builder prune --force", "what it has written is no use to anybody, and takes room"
     assert list((host.folder / "run" / "portcullis-build").iterdir()) == []
 
 

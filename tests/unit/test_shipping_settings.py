@@ -87,7 +87,7 @@ def test_a_host_that_builds_nothing_is_not_asked_for_what_a_build_needs() -> Non
             for probe in component.refusals(here)
         }
 
-    needs = {"a base image that can be fetched", "Prisma engines"}
+    needs = {"a base image that can be fetched", "Prisma engines", "room for a build"}
     sent = {"an image that cannot be built for the host"}
     assert needs < asked(runtime="compose") and not sent & asked(runtime="compose")
     assert sent < asked(**SHIPPED) and not needs & asked(**SHIPPED)
@@ -115,6 +115,21 @@ def test_a_host_without_room_is_told_before_anything_is_sent(monkeypatch: pytest
     assert judged("amd64 1000 9000", PULLED, monkeypatch) == ""
     elsewhere = {**SHIPPED, "engine_extra_config": '{"data-root": "/srv/docker"}'}
     assert judged("amd64 9000 3000", elsewhere, monkeypatch).endswith("left for /srv/docker, and an image takes 3,072")
+
+
+def test_a_host_without_room_for_a_build_is_told_before_anything_is_changed(tmp_path: Path) -> None:
+    here = site.single(runtime="compose", engine_extra_config='{"data-root": "/srv/docker"}')
+    large = {"litellm": 3072, "ollama": 3072, "redis": 1024, "postgres": 1024, "health": 1024}
+    for name, needs in large.items():
+        (probe,) = engine_images.refusals(here, lambda here, name=name: Image(name, "1", "FROM x\n"))  # type: ignore[misc]
+        assert probe.judge and run(probe.command, tmp_path, docker="echo 'on '") == (0, "there")
+        status, left = run(probe.command, tmp_path, docker="exit 1", df="printf 'head\\n/dev/x 9 9 4000 1%% /\\n'")
+        assert (status, left, probe.judge(left), probe.judge("there"), probe.judge("")) == (0, "4000", "", "", "")
+        said = (
+            f"engine_images_from: the host has {needs - 1:,} MiB left for /srv/docker, and building the image of "
+            f"{name} takes {needs:,}; make room, or have images built elsewhere"
+        )
+        assert (probe.judge(str(needs)), probe.judge(str(needs - 1))) == ("", said)
 
 
 def test_the_question_about_room_finds_the_folder_that_will_hold_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from deploys.lib.component import Here
+from deploys.lib.containers import Log
 from deploys.lib.patterns import IMAGE, URL, URL_NO_SLASH, worded
 from deploys.lib.runtime import contained
 from deploys.lib.settings import Secret, Settings
@@ -171,3 +172,9 @@ def built_elsewhere(here: Here) -> bool:
     """Whether the host's services run in containers whose images another machine builds."""
     s: EngineSettings = here.settings(EngineSettings)
     return contained(here) and s.images_from != "host"
+
+
+def log(here: Here) -> Log:
+    """What Docker keeps of the output of each container of the host."""
+    s: EngineSettings = here.settings(EngineSettings)
+    return Log(s.log_max_mb, s.log_files)

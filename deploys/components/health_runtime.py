@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from deploys import operations
 from deploys.components import engine_images
+from deploys.components.engine_settings import log
 from deploys.components.health_image import image
 from deploys.components.health_settings import CODE, CONFIG, FOLDER, WATCHDOG_SECONDS, python
 from deploys.lib.component import ConfigFile, Here
@@ -59,7 +60,7 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
             one, service=CHECK, command=(*one.command, "--check"), unit="", health=None, by_hand=True, runtime=()
         )
         return [
-            compose_file("health", [one, check]),
+            compose_file("health", [one, check], log(here)),
             unit_file(one, "Health of the LiteLLM gateway, told from outside of it"),
         ]
     text = render(

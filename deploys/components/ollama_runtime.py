@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploys.components import ollama_guard
-from deploys.components.engine_settings import EngineSettings
+from deploys.components.engine_settings import EngineSettings, log
 from deploys.components.ollama_image import image
 from deploys.components.ollama_settings import ROOT, OllamaSettings, version_folder
 from deploys.lib.component import ConfigFile, Here
@@ -45,6 +45,6 @@ def service_files(here: Here, url: str) -> list[ConfigFile]:
     s: OllamaSettings = here.settings(OllamaSettings)
     if contained(here):
         one = container(here, url)
-        return [compose_file("ollama", [one]), unit_file(one, "Ollama, local models on the CPU")]
+        return [compose_file("ollama", [one], log(here)), unit_file(one, "Ollama, local models on the CPU")]
     text = render("ollama/ollama.service.j2", s, root=ROOT, memory_mb=memory_mb(here))
     return [ConfigFile(f"/etc/systemd/system/{UNIT}", text)]

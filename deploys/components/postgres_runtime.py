@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploys import operations
 from deploys.components import engine_images
 from deploys.components.backups_site import STATE, Backups, backups
-from deploys.components.engine_settings import EngineSettings
+from deploys.components.engine_settings import EngineSettings, log
 from deploys.components.postgres_image import image
 from deploys.components.postgres_install import cluster, major, unit
 from deploys.components.postgres_settings import PostgresSettings
@@ -62,7 +62,7 @@ def service_files(here: Here) -> list[ConfigFile]:
     plan = backups(here)
     if contained(here):
         one = container(here, plan)
-        return [compose_file("postgres", [one]), unit_file(one, f"PostgreSQL {major(here)}", lines=TOGETHER)]
+        return [compose_file("postgres", [one], log(here)), unit_file(one, f"PostgreSQL {major(here)}", lines=TOGETHER)]
     writes = f"-{STATE} -{plan.s.path}" if plan and plan.kind == "local" else f"-{STATE}" if plan else ""
     text = render("postgres/service.conf.j2", s, writes=writes)
     return [ConfigFile("/etc/systemd/system/postgresql@.service.d/portcullis.conf", text)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components.engine_settings import EngineSettings
+from deploys.components.engine_settings import EngineSettings, log
 from deploys.components.redis_image import image
 from deploys.components.redis_settings import RedisSettings
 from deploys.lib.component import ConfigFile, Here
@@ -42,6 +42,6 @@ def service_files(here: Here, memory_mb: int, address: str) -> list[ConfigFile]:
     s: RedisSettings = here.settings(RedisSettings)
     if contained(here):
         one = container(here, memory_mb, address)
-        return [compose_file("redis", [one]), unit_file(one, "Redis")]
+        return [compose_file("redis", [one], log(here)), unit_file(one, "Redis")]
     text = render("redis/service.conf.j2", s)
     return [ConfigFile("/etc/systemd/system/redis-server.service.d/portcullis.conf", text)]

@@ -34,6 +34,14 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Log:
+    """What Docker keeps of a container's output: so many files, each of so many MiB at most."""
+
+    size_mb: int = 20
+    files: int = 5
+
+
+@dataclass(frozen=True)
 class Container:
     """One service of the project.
 
@@ -94,7 +102,7 @@ def plain(word: str) -> str:
     return word.replace("$", "$$")
 
 
-def _service(one: Container) -> dict[str, object]:
+def _service(one: Container, log: Log) -> dict[str, object]:
     made: dict[str, object] = {
         "image": one.image,
         "pull_policy": "never",
@@ -117,7 +125,7 @@ def _service(one: Container) -> dict[str, object]:
         # Its unit starts it again. If Docker did as well, it could be when the host's own program has taken its place.
         "restart": "no",
         # The engine's own limits, where they can be read: a full disk of logs cannot happen.
-        "logging": {"driver": "local", "options": {"max-size": "${LOG_SIZE:?}", "max-file": "${LOG_FILES:?}"}},
+        "logging": {"driver": "local", "options": {"max-size": f"{log.size_mb}m", "max-file": str(log.files)}},
         "stop_grace_period": f"{one.stop_seconds}s",
     }
     if one.soft_mb:
@@ -170,15 +178,18 @@ def _service(one: Container) -> dict[str, object]:
     return made
 
 
-def compose_text(containers: Sequence[Container]) -> str:
-    """The services of one component, as the text of a compose file."""
-    document = {"name": PROJECT, "services": {one.service: _service(one) for one in containers}}
+def compose_text(containers: Sequence[Container], log: Log) -> str:
+    """The services of one component, as the text of a compose file.
+
+    What a setting says stands in it as it is: by a variable of the host's, a change would reach every service at once.
+    """
+    document = {"name": PROJECT, "services": {one.service: _service(one, log) for one in containers}}
     return render("runtime/compose.yaml.j2", None, document=document)
 
 
-def compose_file(component: str, containers: Sequence[Container]) -> ConfigFile:
+def compose_file(component: str, containers: Sequence[Container], log: Log) -> ConfigFile:
     """What Docker is told of a component. The unit starts the service anew where its part differs."""
-    return ConfigFile(f"{FOLDER}/{component}.yaml", compose_text(containers))
+    return ConfigFile(f"{FOLDER}/{component}.yaml", compose_text(containers, log))
 
 
 def http_health(python: str, url: str, any_answer: bool = False, **more: int) -> Health:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from deploys.components import COMPONENTS
 from deploys.lib.checks import unread_by_compose
-from deploys.lib.containers import FOLDER, HARD_FACTOR, Container, Health, compose_text
+from deploys.lib.containers import FOLDER, HARD_FACTOR, Container, Health, Log, compose_text
 from deploys.lib.runtime import PROGRAM, contained, is_of, main_pid, run, unit_file
 from deploys.lib.settings import SettingsError
 from tests.unit import site
@@ -27,7 +27,7 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def service(one: Container) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(compose_text([one]))["services"][one.service]
+    found: dict[str, Any] = yaml.safe_load(compose_text([one], Log()))["services"][one.service]
     return found
 
 
@@ -48,7 +48,7 @@ def test_every_service_is_closed_in() -> None:
         assert one["security_opt"] == ["no-new-privileges:true"] and "privileged" not in one, name
         assert one["mem_limit"] and one["memswap_limit"] == one["mem_limit"] and one["pids_limit"] and one["cpus"], name
         assert one["user"].startswith("${UID_") and "root" not in one["labels"]["portcullis.user"], name
-        options = {"max-size": "${LOG_SIZE:?}", "max-file": "${LOG_FILES:?}"}
+        options = {"max-size": "20m", "max-file": "5"}
         assert one["logging"] == {"driver": "local", "options": options}, name
         assert one["restart"] == "no" and one["pull_policy"] == "never" and "ports" not in one, name
         assert not [mount for mount in one["volumes"] if "docker" in mount["source"]], name
@@ -115,6 +115,7 @@ def compose(folder: Path, *words: str, docker: str = "") -> subprocess.Completed
     (bin_ / "docker").write_text(docker or f'#!/bin/sh\necho "$*" >>{folder}/asked\n')
     (bin_ / "docker").chmod(0o755)
     ours = {"COMPOSE": str(folder), "ENVIRONMENT": f"{folder}/environment", "PATIENCE": "3"}
+    ours["DAEMON"] = f"{folder}/daemon.json"
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"} | {
         f"PORTCULLIS_{name}": value for name, value in ours.items()
     }
@@ -123,7 +124,7 @@ def compose(folder: Path, *words: str, docker: str = "") -> subprocess.Completed
 
 def test_the_program_writes_what_only_the_host_knows(tmp_path: Path) -> None:
     group = grp.getgrgid(os.getgid()).gr_name
-    (tmp_path / "b.yaml").write_text(compose_text([replace(PLAIN, user=ME, groups=(group,))]))
+    (tmp_path / "b.yaml").write_text(compose_text([replace(PLAIN, user=ME, groups=(group,))], Log()))
     (tmp_path / "a.yaml").write_text("services: {}\n")
     assert compose(tmp_path, "env").returncode == 0
     said = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
@@ -131,7 +132,6 @@ def test_the_program_writes_what_only_the_host_knows(tmp_path: Path) -> None:
     assert said[f"UID_{ME}".replace("-", "_")] == str(os.getuid())
     assert said[f"GROUP_{group}".replace("-", "_")] == str(os.getgid())
     assert 1024 <= int(said["OPEN_FILES"]) <= 65535 and said["PROTECTED"] in ("0", "-500")
-    assert said["LOG_SIZE"].endswith("m") and int(said["LOG_FILES"]) > 1
     assert int(said["CPUS"]) == os.cpu_count()
     assert {path.name for path in tmp_path.iterdir()} == {"a.yaml", "b.yaml", "bin", ".env", "host.env"}
 
@@ -149,7 +149,7 @@ def test_what_the_host_has_for_everyone_stops_no_service(tmp_path: Path) -> None
 
 
 def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)]))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log()))
     assert compose(tmp_path, "create", "one").returncode == compose(tmp_path, "run", "one", "--x").returncode == 0
     created, ran = (tmp_path / "asked").read_text().splitlines()
     assert created.endswith("up --no-start --no-deps --no-build one")
@@ -157,7 +157,7 @@ def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: 
 
 
 def test_a_user_that_is_missing_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user="nobody-has-this")]))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user="nobody-has-this")], Log()))
     done = compose(tmp_path, "create", "one")
     assert done.returncode == 1 and "there is no user or group 'nobody-has-this' on this host" in done.stderr
     assert not (tmp_path / ".env").exists() and not (tmp_path / "asked").exists()
@@ -226,7 +226,7 @@ def test_the_program_waits_for_no_database_that_takes_its_time(tmp_path: Path) -
 def test_what_a_container_left_goes_before_it_starts_anew_and_not_while_it_runs(
     tmp_path: Path, now: str, left: bool
 ) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)]))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log()))
     folder = tmp_path / "run" / "workers"
     folder.mkdir(parents=True)
     (folder / "17").write_text("1")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deploys import operations
 from deploys.components import engine_images
-from deploys.components.engine_settings import EngineSettings
+from deploys.components.engine_settings import EngineSettings, log
 from deploys.components.health_settings import STOPPING
 from deploys.components.litellm import metrics
 from deploys.components.litellm.config import environment
@@ -151,7 +151,7 @@ def service_files(here: Here) -> list[ConfigFile]:
     if contained(here):
         made = containers(here)
         found = [
-            compose_file("litellm", made),
+            compose_file("litellm", made, log(here)),
             task_file(CHECK_UNIT, ABOUT[CHECK_UNIT], "litellm-check", "120"),
             # Large tables get new indexes there; cut off, a migration has to be repaired by hand.
             task_file(MIGRATE_UNIT, ABOUT[MIGRATE_UNIT], "migrate", "1h"),

@@ -23,18 +23,25 @@ from deploys.watch import watch
 
 @operation()
 def packages(names: list[str]) -> Commands:
-    """Install Debian packages that are missing, after mending what an interrupted installation left behind."""
+    """Install Debian packages that are missing, after mending what an interrupted installation left behind.
+
+    None is removed for it: somebody's own engine, or another program that does not go together with what is wanted.
+    """
     missing = host.get_fact(MissingPackages, names=names)
     if not missing:
         host.noop(f"packages {', '.join(names)} are installed")
         return
     # An interrupted installation of somebody else may have left dpkg half-way, or apt still at work: mend, then wait.
     options = "-o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+    install = f"--no-install-recommends install {' '.join(map(quote, missing))}"
     script = (
         "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a\n"
         '[ -z "$(dpkg --audit)" ] || dpkg --configure -a --force-confdef --force-confold\n'
         f"apt-get {options} -q update\n"
-        f"apt-get {options} -q -y --no-install-recommends install {' '.join(map(quote, missing))}"
+        f"lost=$(apt-get -s {install} 2>/dev/null | awk '$1 == \"Remv\" {{ print $2 }}' | sort | paste -s -d ' ')\n"
+        f'[ -z "$lost" ] || {{ echo "{" ".join(missing)} cannot be installed beside $lost, which apt would remove; '
+        'remove what nothing needs, or use another host"; exit 1; }\n'
+        f"apt-get {options} -q -y --no-remove {install}"
     )
     installed = " && ".join(
         f"[ \"$(dpkg-query -W -f '${{db:Status-Status}}' {quote(name)} 2>/dev/null)\" = installed ]" for name in names

@@ -53,6 +53,35 @@ def test_a_step_that_hangs_ends_before_it_holds_up_the_next_day(monkeypatch: pyt
     assert "--unit=portcullis-step-x " in started and " -p RuntimeMaxSec=14400 sh " in started
 
 
+@pytest.mark.parametrize(
+    "simulated", ["Inst docker.io (26)", "Remv podman-docker [5]\nInst docker.io (26)\nRemv kubelet [1]"]
+)
+def test_nothing_of_somebody_elses_is_removed_for_a_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, simulated: str
+) -> None:
+    scripts: list[str] = []
+    fake = SimpleNamespace(get_fact=lambda fact, names: ["docker.io", "iptables"])
+    monkeypatch.setattr(operations, "host", fake)
+    monkeypatch.setattr(operations.step, "_inner", lambda script, **other: scripts.append(script) or iter(()))
+    list(operations.packages._inner(names=["docker.io", "iptables", "docker-cli"]))
+    programs = {"dpkg": "", "apt-get": f'echo "$*" >>calls; case $1 in -s) printf "%s\\n" "{simulated}" ;; esac'}
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-euc", scripts[0]], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    installed = [call for call in calls if call.endswith(" install docker.io iptables") and not call.startswith("-s ")]
+    if "Remv" in simulated:
+        assert (done.returncode, installed) == (1, [])
+        assert done.stdout.splitlines() == [
+            "docker.io iptables cannot be installed beside kubelet podman-docker, which apt would remove; "
+            "remove what nothing needs, or use another host"
+        ]
+    else:
+        assert done.returncode == 0 and len(installed) == 1 and " --no-remove " in installed[0]
+
+
 def test_a_step_that_is_ended_from_outside_says_so_and_is_not_done(tmp_path: Path) -> None:
     text = steps.step_text("echo begun; sleep 30", str(tmp_path), "0" * 64)
     log = tmp_path / "log"

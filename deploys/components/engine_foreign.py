@@ -20,6 +20,23 @@ FOREIGN, MANIFEST, MOVED = (
 OURS = f"grep -qsF {DAEMON} {STATE}/served/engine/files.tsv {STATE}/pending/engine"
 
 
+# Builds have the variables of /etc/environment, units have not; root's own configuration is for both, and for people.
+ELSEWHERE = """
+value() { ( [ ! -r /etc/environment ] || . /etc/environment; eval "printf %s \\"\\${$1:-}\\"" ) 2>/dev/null; }
+file=$(value DOCKER_CONFIG)
+file=${file:-/root/.docker}/config.json
+used=$(sed -nE 's/.*"currentContext": *"([^"]*)".*/\\1/p' "$file" 2>/dev/null)
+found=''
+case $(value DOCKER_HOST) in '' | unix:///run/docker.sock | unix:///var/run/docker.sock) ;;
+    *) found="DOCKER_HOST in /etc/environment; remove it" ;;
+esac
+case $(value DOCKER_CONTEXT) in '' | default) ;; *) found="DOCKER_CONTEXT in /etc/environment; remove it" ;; esac
+case $used in '' | default) ;; *) found="the context $used in $file; say: docker context use default" ;; esac
+[ -z "$found" ] || {
+    echo "images would go to another engine than the host's own, where the services run, because of $found"; exit 1; }
+"""
+
+
 def refusals(here: Here, image: str) -> list[Probe]:
     s: EngineSettings = here.settings(EngineSettings)
     ours = json.dumps(values(s))
@@ -27,6 +44,7 @@ def refusals(here: Here, image: str) -> list[Probe]:
     instead = "docker" if is_debians(here) else "debian"
     asked = question(s, image, bool(here.member.host.extra_ca_certificates))
     return [
+        Probe("another engine than the host's own", ELSEWHERE),
         Probe(
             "somebody else's packages",
             f"[ \"$(dpkg-query --show --showformat='${{db:Status-Status}}' {other} 2>/dev/null)\" != installed ] || {{ "

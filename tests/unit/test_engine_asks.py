@@ -125,6 +125,35 @@ def test_a_host_that_does_not_allow_as_many_files_is_told_before_no_container_st
     assert run(refusal("allows").command, tmp_path, prlimit="exit 0") == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("environment", "config", "why"),
+    [
+        (None, None, ""),
+        ("PATH=/usr/bin:/bin\nDOCKER_HOST=\n", '{"auths": {}}', ""),
+        ('DOCKER_HOST="unix:///var/run/docker.sock"\n', '{"currentContext": "default"}', ""),
+        ("DOCKER_HOST=tcp://192.0.2.1:2376\n", None, "DOCKER_HOST in {0}/environment; remove it"),
+        ('X="open\n', None, ""),
+        ("DOCKER_CONTEXT=remote\n", None, "DOCKER_CONTEXT in {0}/environment; remove it"),
+        (
+            "",
+            '{\n\t"currentContext": "remote"\n}',
+            "the context remote in {0}/config.json; say: docker context use default",
+        ),
+    ],
+)
+def test_an_engine_that_is_not_the_hosts_own_gets_no_images(
+    environment: str | None, config: str | None, why: str, tmp_path: Path
+) -> None:
+    for name, text in (("environment", environment), ("config.json", config)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    command = refusal("another engine").command
+    command = command.replace("/etc/environment", f"{tmp_path}/environment").replace("/root/.docker", str(tmp_path))
+    said = "images would go to another engine than the host's own, where the services run, because of "
+    assert run(command, tmp_path) == ((1, said + why.format(tmp_path)) if why else (0, ""))
+    assert refusal("another engine", here(engine_images_from="controller")).command == refusal("another engine").command
+
+
 class Registry(BaseHTTPRequestHandler):
     """A registry that answers by the repository's name, and gives tokens to everyone."""
 

@@ -12,6 +12,7 @@ from deploys.lib.component import Here, Probe
 from deploys.lib.containers import LABEL
 from deploys.lib.render import ROOT
 from deploys.lib.transaction import STATE
+from deploys.lib.way_in import came
 
 FOREIGN, MANIFEST, MOVED = (
     (ROOT / "payload" / "engine" / name).read_text() for name in ("foreign.py", "manifest.py", "rooted.py")
@@ -65,6 +66,7 @@ def refusals(here: Here, image: str) -> list[Probe]:
             "containers $found; it would be restarted, which ends them. Stop them for this run, or use another "
             'host"; exit 1; }',
         ),
+        Probe("a network of its own that nobody has", cut_off(here)),
         Probe(
             "another place for what the engine has",
             "command -v docker >/dev/null || exit 0; "
@@ -80,6 +82,23 @@ def refusals(here: Here, image: str) -> list[Probe]:
         # Where images are built elsewhere, the host itself has no need of it.
         *([] if built_elsewhere(here) else [Probe("a base image that can be fetched", asked)]),
     ]
+
+
+def cut_off(here: Here) -> str:
+    """Shell text that says whom the engine's first start would cut off: it takes what no route but the default has.
+
+    It starts while its package is installed, before it is told anything that is not there already.
+    """
+    others = " ".join(quote(member.address) for member in here.site if member.address)
+    return (
+        "! dockerd --version >/dev/null 2>&1 || exit 0; command -v ip >/dev/null || exit 0; "
+        f"! grep -qsE '\"(bip|bridge|default-address-pools)\"' {DAEMON} || exit 0; {came()}; "
+        f"for address in ${{connection%% *}} {others}; do case $address in 172.17.*) ;; *) continue ;; esac; "
+        '[ -z "$(ip -4 route show to match "$address" | grep -v "^default")" ] || continue; '
+        'echo "Docker takes the network 172.17.0.0/16 for itself, and $address is there, behind a router: it would be '
+        f'cut off. Write a network that nobody has to {DAEMON}, such as {{\\"bip\\": \\"192.168.213.1/24\\"}}, and the '
+        'same to engine_extra_config"; exit 1; done'
+    )
 
 
 def question(s: EngineSettings, image: str, unverified: bool) -> str:

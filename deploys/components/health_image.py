@@ -29,4 +29,4 @@ def image(here: Here) -> Image:
         ("requirements.txt", (PAYLOAD / "requirements.txt").read_text()),
         ("venv.sh", pyenv.venv_script(folder, pyenv.OF_THE_IMAGE)),
     )
-    return Image("health", folder.rpartition("/")[2], dockerfile, files)
+    return Image("health", folder.rpartition("/")[2], dockerfile, files, arguments=(images.LIBRARIES,))

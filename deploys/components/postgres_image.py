@@ -26,6 +26,7 @@ def image(here: Here) -> Image:
             ("POSTGRES_ID", user_ids("postgres")),
             ("POSTGRESQL", package_version(f"postgresql-{number}")),
             ("PGBACKREST", package_version("pgbackrest")),
+            images.LIBRARIES,
             ("LOCALES", "locale -a | cksum | cut -d ' ' -f 1"),
         ),
     )

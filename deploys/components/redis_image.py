@@ -13,5 +13,6 @@ from deploys.lib.render import render
 def image(here: Here) -> Image:
     s: RedisSettings = here.settings(RedisSettings)
     dockerfile = render("redis/Dockerfile.j2", s, base=base_image(here), host=images.HOST, apt=images.APT)
-    arguments = (("REDIS_ID", user_ids("redis")), ("REDIS_SERVER", package_version("redis-server")))
+    server = ("REDIS_SERVER", package_version("redis-server"))
+    arguments = (("REDIS_ID", user_ids("redis")), server, images.LIBRARIES)
     return Image("redis", f"debian{here.member.release}", dockerfile, arguments=arguments)

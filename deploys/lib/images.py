@@ -98,6 +98,15 @@ def package_version(package: str) -> str:
     return f"dpkg-query -W -f '${{Version}}' {package} 2>/dev/null"
 
 
+# What the host's sources offer of the libraries that every service loads, as one number: another one makes an image
+# anew. Not what is installed, which later packages of a first run may change; its lists are new by then.
+LIBRARIES = (
+    "LIBRARIES",
+    "LC_ALL=C apt-cache policy libc6 libssl3 libssl3t64 zlib1g libsystemd0 2>/dev/null | "
+    "sed -n 's/^  Candidate: //p' | cksum | cut -d ' ' -f 1",
+)
+
+
 def user_ids(user: str) -> str:
     """A shell command that prints the numbers of a user of the host, as `UID:GID`."""
     return f"getent passwd {user} | cut -d : -f 3,4"

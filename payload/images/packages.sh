@@ -1,10 +1,12 @@
 #!/bin/sh
-# packages.sh NAME[=VERSION]...: install Debian packages, in the version the host has where its sources still offer it.
+# packages.sh [NAME[=VERSION]...]: bring what the base image has up to date, for that is of the day it was made on; and
+# install Debian packages, in the version the host has where its sources still offer it.
 set -eu
 policy=/usr/sbin/policy-rc.d
 # Nothing is to be started in a build.
 [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod 0755 $policy; ours=1; }
 apt-get -q update
+apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold upgrade
 count=$#
 while [ "$count" -gt 0 ]; do
     wanted=$1 count=$((count - 1))

@@ -31,7 +31,7 @@ VARIED = {
     "shipped": (
         "from inventories.fake import _answers, ollama, postgres, redis\n"
         "from inventories.fake import litellm as _litellm\n"
-        "_has = [f'value {name} 1' for name in ('LITELLM_ID', 'LIBATOMIC1', 'OPENSSL')]\n"
+        "_has = [f'value {name} 1' for name in ('LITELLM_ID', 'LIBATOMIC1', 'OPENSSL', 'LIBRARIES')]\n"
         "_own = {'left() { d=': ['there', '0', '1'], 'echo \"architecture': [*_has, 'architecture amd64'],\n"
         "        'portcullis-gather': ['bG9naW5z'], **_answers}\n"
         "_data = {'runtime': 'compose', 'engine_images_from': 'controller', 'fake_responses': _own}\n"

@@ -110,11 +110,53 @@ def test_servers_have_the_versions_and_numbers_of_the_host() -> None:
     assert dict(image("redis").arguments) == {
         "REDIS_ID": "getent passwd redis | cut -d : -f 3,4",
         "REDIS_SERVER": "dpkg-query -W -f '${Version}' redis-server 2>/dev/null",
+        "LIBRARIES": images.LIBRARIES[1],
     }
     assert {"POSTGRESQL", "PGBACKREST", "LOCALES"} < set(dict(image("postgres").arguments))
     for name in NAMES:
         made = image(name)
         assert [argument for argument, _ in made.arguments if f"ARG {argument}\n" not in made.dockerfile] == []
+
+
+POLICY = """libc6:
+  Installed: 2.41-12
+  Candidate: {0}
+  Version table:
+libssl3t64:
+  Installed: (none)
+  Candidate: 3.5.1-1
+"""
+
+
+@pytest.mark.parametrize("name", ["redis", "postgres", "health", "litellm"])
+def test_a_library_that_debian_has_mended_makes_the_image_anew(name: str, tmp_path: Path) -> None:
+    made = image(name)
+    command, program = dict(made.arguments)["LIBRARIES"], tmp_path / "apt-cache"
+    answers = []
+    for version in ("2.41-12", "2.41-12", "2.41-12+deb13u1"):
+        program.write_text(f"#!/bin/sh\n[ $LC_ALL = C ] && cat <<'END'\n{POLICY.format(version)}END\n")
+        program.chmod(0o755)
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        answers.append(subprocess.run(["sh", "-c", command], env=path, capture_output=True, text=True).stdout)
+    assert answers[0] == answers[1] != answers[2] and answers[2].strip().isdigit()
+    # The step that brings them has the number among its variables, so BuildKit's cache does not answer for it.
+    final = made.dockerfile.rpartition("\nFROM ")[2]
+    before, _, after = final.partition("ARG LIBRARIES\n")
+    assert "packages.sh" not in before and "/build/packages.sh" in after
+    assert "LIBRARIES=$(LC_ALL=C" in present(made)
+
+
+def test_what_the_base_image_has_is_brought_up_to_date_before_anything_is_added(tmp_path: Path) -> None:
+    for name, text in (("apt-get", f'echo "$*" >>{tmp_path}/calls'), ("apt-cache", "echo 'x | 1.2 | y'"), ("rm", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    script = (images.PROGRAMS / "packages.sh").read_text().replace("/usr/sbin/policy-rc.d", f"{tmp_path}/policy-rc.d")
+    for words in ([], ["one=1.2", "two=9"]):
+        (tmp_path / "calls").unlink(missing_ok=True)
+        subprocess.run(["sh", "-c", script, "sh", *words], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+        update, upgrade, install = (tmp_path / "calls").read_text().splitlines()
+        assert update == "-q update" and upgrade.endswith(" upgrade")
+        assert install.endswith(" install one=1.2 two" if words else " install")
 
 
 def test_ollama_comes_from_the_folder_the_host_has_checked() -> None:

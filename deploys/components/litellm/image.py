@@ -49,7 +49,7 @@ def image(here: Here) -> Image:
             **common,
         ),
         (("requirements.txt", requirements(s)), *((f"{name}.sh", text) for name, text in made.items())),
-        arguments=(user, *((name, package_version(package)) for name, package in PACKAGES)),
+        arguments=(user, *((name, package_version(package)) for name, package in PACKAGES), images.LIBRARIES),
     )
 
 

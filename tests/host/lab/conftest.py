@@ -31,7 +31,7 @@ ORDER = (
     "lavish", "refusals", "upgrade", "migrations", "rollback", "lock", "first_switch", "split",
     "firewall", "edge", "edge_traffic", "edge_upgrade", "edge_acme", "tls", "inside",
     "compose", "shipping", "switch", "split_contained", "interrupted", "killed",
-    "store", "backups", "hardening", "scores", "lockout", "rotation", "canary",
+    "store", "backups", "hardening", "strictness", "scores", "lockout", "rotation", "canary",
 )  # fmt: skip
 # First deploys that began while another lab's went on: much of a deploy is waiting for downloads.
 EARLY: dict[str, Running] = {}

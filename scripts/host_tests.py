@@ -23,6 +23,7 @@ NAMED = (
     "firewall",
     "hardening",
     "scores",
+    "strictness",
     "lockout",
     "first_switch",
     "shipping",

@@ -21,7 +21,9 @@ _FILE = f"/etc/systemd/system/{UNIT}"
 # A reload cuts nobody off, but leaves the process in the sandbox it was started with. When a file was put where it is,
 # which its ctime tells, is younger than the process where this or an earlier version of the unit has come since.
 AGAIN = (
-    f'if [ "$(stat -c %Z {_FILE})" -gt "$(date -d "$(systemctl show -P ExecMainStartTimestamp {UNIT})" +%s)" ]; '
+    f'began=$(date -d "$(systemctl show -P ExecMainStartTimestamp {UNIT})" +%s); '
+    # A start that the clock has yet to reach says nothing about age.
+    f'if [ "$(stat -c %Z {_FILE})" -gt "$began" ] || [ "$began" -gt "$(date +%s)" ]; '
     f"then systemctl daemon-reload && systemctl restart {UNIT}; else systemctl reload {UNIT}; fi"
 )
 # From Ollama 0.35's routes (server/routes.go). `show` is a question, by POST: LiteLLM asks it what a model can do.

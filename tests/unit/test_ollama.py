@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -176,12 +175,14 @@ def test_the_guard_reads_its_earlier_file_when_a_change_is_gone_back_from(tmp_pa
     assert box.calls() == [reload, restart, *([reload] if state == "active" else []), restart]
 
 
-@pytest.mark.parametrize(("started", "did"), [(60, ["reload"]), (-60, ["daemon-reload", "restart"])])
+@pytest.mark.parametrize(
+    ("started", "did"), [(0, ["reload"]), (-60, ["daemon-reload", "restart"]), (60, ["daemon-reload", "restart"])]
+)
 def test_the_guard_is_started_anew_where_its_unit_is_another(tmp_path: Path, started: int, did: list[str]) -> None:
     """A reload would leave it in the sandbox of before. The unit is put here now."""
-    unit, calls, now = tmp_path / "guard.service", tmp_path / "calls", time.time()
+    unit, calls = tmp_path / "guard.service", tmp_path / "calls"
     unit.write_text("")
-    moment = datetime.fromtimestamp(now + started, UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
+    moment = datetime.fromtimestamp(unit.stat().st_ctime + started, UTC).strftime("%a %Y-%m-%d %H:%M:%S UTC")
     program = tmp_path / "systemctl"
     program.write_text(f'#!/bin/sh\n[ "$1" = show ] && echo "{moment}" || echo "$*" >>{calls}\n')
     program.chmod(0o755)

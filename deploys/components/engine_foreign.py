@@ -23,7 +23,7 @@ OURS = f"grep -qsF {DAEMON} {STATE}/served/engine/files.tsv {STATE}/pending/engi
 
 # Builds have the variables of /etc/environment, units have not; root's own configuration is for both, and for people.
 ELSEWHERE = """
-value() { ( [ ! -r /etc/environment ] || . /etc/environment; eval "printf %s \\"\\${$1:-}\\"" ) 2>/dev/null; }
+value() { sed -nE "s/^[[:space:]]*(export +)?$1=[\\"']?([^\\"']*).*/\\2/p" /etc/environment 2>/dev/null | tail -n 1; }
 file=$(value DOCKER_CONFIG)
 file=${file:-/root/.docker}/config.json
 used=$(sed -nE 's/.*"currentContext": *"([^"]*)".*/\\1/p' "$file" 2>/dev/null)

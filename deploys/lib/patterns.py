@@ -21,7 +21,7 @@ def words_of(pattern: str) -> str:
 # to quote it. `&` is allowed, for addresses with a signature: every command quotes them.
 _PLAIN = r"[^\s'\"\\`$;|<>()*]"
 # Its host and port. A user and a password before an @ would be a secret in plain text.
-_HOST = r"[^\s'\"\\`$;|<>()*@/?#]+"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s'\"\\`$;|<>()*@/?#:\[\]]+)(:[0-9]+)?"
 _SIGNS = "with no user before an @, and without spaces, quotes, backticks and the signs \\ $ ; | < > ( ) *"
 URL = worded(rf"^https?://{_HOST}([/?#]{_PLAIN}*)?$", f"an address that begins with http:// or https://, {_SIGNS}")
 URL_NO_SLASH = worded(

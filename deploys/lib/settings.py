@@ -87,6 +87,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+_ADDRESS = re.compile("^must be an address that begins with http")
+
+
 def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: bool) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown setting{nearest(key.rpartition('.')[2], known)}"
@@ -95,9 +98,9 @@ def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: 
         message = f"must be {words}"
     if secret or error["type"] == "missing":
         return f"{key}: {message}"
-    # What stands before the host of an address is most often a password.
-    shown = re.sub(r"(?<=//)[^/@\s]*@", "...@", repr(error["input"]))
-    return f"{key}: {message} (given: {shown})"
+    shown = repr(error["input"])
+    # What stands before an @ in an address is most often a password, and may have any sign in it.
+    return f"{key}: {message}" if _ADDRESS.search(message) and "@" in shown else f"{key}: {message} (given: {shown})"
 
 
 def entry_class(annotation: Any) -> type[Settings] | None:

@@ -120,7 +120,11 @@ def _why(error: ssl.SSLCertVerificationError, name: str) -> Unusable:
 
 def _roots(authorities: str) -> str:
     """The certificates of a file that are signed by nobody above them."""
-    found = x509.load_pem_x509_certificates(Path(authorities).read_bytes())
+    try:
+        found = x509.load_pem_x509_certificates(Path(authorities).read_bytes())
+    except ValueError:
+        why = f"{authorities} has more in it than plain certificates; give its BEGIN CERTIFICATE blocks alone"
+        raise Unusable("ca", why) from None
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found if one.subject == one.issuer)
 
 

@@ -180,7 +180,8 @@ class Mode:
         return mode, user(name) if name else found["uid"], group(of) if of else found["gid"]
 
     def capture(self, item: Item) -> Any:
-        return look(self.real(item))
+        path = self.real(item)
+        return {**look(path), "real": str(path)}
 
     def apply(self, item: Item) -> None:
         path = self.real(item)
@@ -200,8 +201,8 @@ class Mode:
     def undo(self, item: Item, before: Any, after: Any) -> None:
         path = self.real(item)
         found = look(path)
-        if found["kind"] != before["kind"] or found["kind"] == "link":
-            return  # it is gone, or something else
+        if found["kind"] != before["kind"] or found["kind"] == "link" or before.get("real", str(path)) != str(path):
+            return  # it is gone, or something else, or the link leads elsewhere by now
         if (before["uid"], before["gid"]) != (found["uid"], found["gid"]):
             os.chown(path, before["uid"], before["gid"])
         path.chmod(before["mode"])

@@ -69,7 +69,8 @@ def reads() -> list[str]:
     for line in lines():
         if line.option == "include":
             names |= {name for pattern in line.value.split() for name in included(pattern)}
-    return sorted(name for name in names - {OWN} if at(name).is_file())
+    # Those with a space in their names are left out, as they are by the question before a run.
+    return sorted(name for name in names - {OWN} if at(name).is_file() and not re.search(r"\s", name))
 
 
 def has_read() -> str:

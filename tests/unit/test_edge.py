@@ -140,6 +140,11 @@ def test_what_is_between_root_and_certificate_has_to_come_from_the_edge(tmp_path
     (tmp_path / "edge-ca.crt").write_text(crossed)
     (refused,) = wrong(**data)
     assert refused.startswith(f"edge_tls_ca: {tmp_path}/edge-ca.crt has no root")
+    (tmp_path / "edge-ca.crt").write_text(
+        root.text.replace("BEGIN CERT", "BEGIN TRUSTED CERT").replace("END CERT", "END TRUSTED CERT")
+    )
+    (refused,) = wrong(**data)
+    assert refused.startswith("edge_tls_ca: ")
 
 
 def test_a_site_makes_its_own_certificate_the_same_on_every_run() -> None:

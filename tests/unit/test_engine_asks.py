@@ -132,7 +132,7 @@ def test_a_host_that_does_not_allow_as_many_files_is_told_before_no_container_st
         ("PATH=/usr/bin:/bin\nDOCKER_HOST=\n", '{"auths": {}}', ""),
         ('DOCKER_HOST="unix:///var/run/docker.sock"\n', '{"currentContext": "default"}', ""),
         ("DOCKER_HOST=tcp://192.0.2.1:2376\n", None, "DOCKER_HOST in {0}/environment; remove it"),
-        ('X="open\n', None, ""),
+        ("DOCKER_HOST=tcp://192.0.2.1\nPS1=(a\n", None, "DOCKER_HOST in {0}/environment; remove it"),
         ("DOCKER_CONTEXT=remote\n", None, "DOCKER_CONTEXT in {0}/environment; remove it"),
         (
             "",

@@ -47,7 +47,7 @@ def test_who_has_no_key_is_not_left_without_a_password(tmp_path: Path) -> None:
     passwd = f"getent() {{ echo x:x:1:1::{tmp_path}:/bin/sh; }}"
     asked = "has a key"
     assert refusal(asked, "ada", f"{sshd}\n{passwd}").startswith(
-        "hardening_level: ada has come without a key, and passw"
+        "hardening_level: ada has no key that lets it in with any command, and passw"
     )
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "authorized_keys").write_text("# nothing\n")
@@ -62,6 +62,8 @@ def test_who_has_no_key_is_not_left_without_a_password(tmp_path: Path) -> None:
         ("""no-pty,command="echo 'log in as debian'" ssh-rsa AAAA root""", False),
         ("""from="192.0.2.0/24",no-agent-forwarding ssh-rsa AAAA ada""", True),
         ("""environment="A=a b" ecdsa-sha2-nistp256 AAAA ada""", True),
+        ("""environment="A=#b",Command="x" ssh-rsa AAAA ada""", False),
+        ("ssh-ed25519 AAAA command=ada", True),
         ("cert-authority sk-ssh-ed25519@openssh.com AAAA people", True),
     ):
         keys.write_text(f"{line}\n")
@@ -97,9 +99,11 @@ def test_questions_are_only_those_that_mean_something() -> None:
     assert [probe.name for probe in HARDENING.refusals(here())] == [
         "the port that this run came in at stays open",
         "sshd has read its files as they are",
+        "sshd reads a file of ours",
         "whoever deploys has a key",
+        "whoever deploys as root may go on to",
     ]
     assert [probe.name for probe in HARDENING.refusals(here(areas="sudo"))] == ["sshd has read its files as they are"]
     everything = here(ssh_users=["ada"], ssh_groups=["a"], ssh_root="no", ssh_key_exchange="post-quantum")
-    assert len(HARDENING.refusals(everything)) == 7
-    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 3, "Debian 12 has its list anyway"
+    assert len(HARDENING.refusals(everything)) == 8
+    assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 5, "Debian 12 has its list anyway"

@@ -64,6 +64,16 @@ def test_what_a_link_leads_to_gets_back_its_mode(host: Host) -> None:
     assert target.stat().st_mode & 0o777 == 0o664 and host.at("/etc/motd").is_symlink()
 
 
+def test_a_link_that_leads_elsewhere_by_now_gives_nothing_else_that_mode(host: Host) -> None:
+    target, other = host.put("/run/motd", "hello\n", 0o666), host.put("/run/private", "", 0o600)
+    host.at("/etc/motd").symlink_to(target)
+    host.run("apply", items=[mode("/etc/motd", "0644")])
+    host.at("/etc/motd").unlink()
+    host.at("/etc/motd").symlink_to(other)
+    host.run("undo")
+    assert other.stat().st_mode & 0o777 == 0o600
+
+
 # Notes which of its profiles are in use, and makes a line of each, as the real one does.
 PAM = r"""#!/bin/sh
 echo "$*" >>"$FAKE/calls"

@@ -97,6 +97,7 @@ def test_a_name_in_a_map_is_answered_in_words_too() -> None:
         ("http://[fd00::5]:8080/a/b", True),
         ("https://bob:hunter2@mirror.example.org/a", False),
         ("https://bob@mirror.example.org/a", False),
+        ("https://bob:hunt/er2@mirror.example.org/a", False),
         ("https://mirror.example.org/a b", False),
         ("https://mirror.example.org/'", False),
         ("https:///a", False),
@@ -107,10 +108,14 @@ def test_an_address_has_no_password_before_its_host(pattern: str, address: str, 
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
-    with pytest.raises(SettingsError) as error:
-        site.single(litellm_prisma_mirror="https://bob:hunter2@mirror.example.org")
-    assert "litellm_prisma_mirror: must be an address" in str(error.value)
-    assert "(given: 'https://...@mirror.example.org')" in str(error.value) and "hunter2" not in str(error.value)
+    for password in ("hunter2", "hunt@er2", "hunt er2", "hunt/er2"):
+        for scheme in ("https://", ""):
+            with pytest.raises(SettingsError) as error:
+                site.single(litellm_prisma_mirror=f"{scheme}bob:{password}@mirror.example.org")
+            assert "litellm_prisma_mirror: must be an address" in str(error.value)
+            assert "hunt" not in str(error.value)
+    with pytest.raises(SettingsError, match=r"given: 'mirror\.example\.org'"):
+        site.single(litellm_prisma_mirror="mirror.example.org")
 
 
 def test_an_address_may_have_a_slash_at_its_end_only_where_nothing_is_put_behind_it() -> None:

@@ -37,8 +37,8 @@ class Health:
 class Log:
     """What Docker keeps of a container's output: so many files, each of so many MiB at most."""
 
-    size_mb: int = 20
-    files: int = 5
+    size_mb: int
+    files: int
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,22 @@ def words_of(pattern: str) -> str:
 
 # An address of the web, with no character that a shell or a unit file reads as anything but itself, whoever forgets
 # to quote it. `&` is allowed, for addresses with a signature: every command quotes them.
-_PLAIN = r"[^\s'\"\\`$;|<>()*]"
+_UNSAFE = r"\s'\"\\`$;|<>()*"
+_PLAIN = f"[^{_UNSAFE}]"
 # Its host and port. A user and a password before an @ would be a secret in plain text.
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s'\"\\`$;|<>()*@/?#:\[\]]+)(:[0-9]+)?"
+_HOST = rf"(\[[0-9A-Fa-f:.]+\]|[^{_UNSAFE}@/?#:\[\]]+)(:[0-9]+)?"
 _SIGNS = "with no user before an @, and without spaces, quotes, backticks and the signs \\ $ ; | < > ( ) *"
 URL = worded(rf"^https?://{_HOST}([/?#]{_PLAIN}*)?$", f"an address that begins with http:// or https://, {_SIGNS}")
 URL_NO_SLASH = worded(
-    rf"^https?://{_HOST}([/?#]{_PLAIN}*[^\s'\"\\`$;|<>()*/])?$",
+    rf"^https?://{_HOST}([/?#]{_PLAIN}*[^{_UNSAFE}/])?$",
     f"an address that begins with http:// or https://, without a slash at its end, {_SIGNS}",
 )
 URL_OR_FILE = worded(
     rf"^(https?://{_HOST}[/?#]{_PLAIN}*|file:///{_PLAIN}+)$",
     f"an address that begins with http://, https:// or file:///, {_SIGNS}",
 )
+# What is given for one of these may have a password in it, and is not shown.
+ADDRESSES = {URL, URL_NO_SLASH, URL_OR_FILE}
 # Of what is a secret itself.
 SECRET_URL = worded(rf"^https?://{_PLAIN}+$", "an address that begins with http:// or https://")
 # Which of these are addresses is asked of the ipaddress module afterwards.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -19,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from deploys.lib.patterns import words_of
+from deploys.lib.patterns import ADDRESSES, words_of
 from deploys.lib.secrets import SecretError
 
 S = TypeVar("S", bound="Settings")
@@ -87,9 +86,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-_ADDRESS = re.compile("^must be an address that begins with http")
-
-
 def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: bool) -> str:
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown setting{nearest(key.rpartition('.')[2], known)}"
@@ -100,7 +96,9 @@ def _sentence(key: str, error: Mapping[str, Any], known: Iterable[str], secret: 
         return f"{key}: {message}"
     shown = repr(error["input"])
     # What stands before an @ in an address is most often a password, and may have any sign in it.
-    return f"{key}: {message}" if _ADDRESS.search(message) and "@" in shown else f"{key}: {message} (given: {shown})"
+    if "@" in shown and error.get("ctx", {}).get("pattern") in ADDRESSES:
+        return f"{key}: {message}"
+    return f"{key}: {message} (given: {shown})"
 
 
 def entry_class(annotation: Any) -> type[Settings] | None:

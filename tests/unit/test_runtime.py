@@ -27,7 +27,7 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def service(one: Container) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(compose_text([one], Log()))["services"][one.service]
+    found: dict[str, Any] = yaml.safe_load(compose_text([one], Log(20, 5)))["services"][one.service]
     return found
 
 
@@ -124,7 +124,7 @@ def compose(folder: Path, *words: str, docker: str = "") -> subprocess.Completed
 
 def test_the_program_writes_what_only_the_host_knows(tmp_path: Path) -> None:
     group = grp.getgrgid(os.getgid()).gr_name
-    (tmp_path / "b.yaml").write_text(compose_text([replace(PLAIN, user=ME, groups=(group,))], Log()))
+    (tmp_path / "b.yaml").write_text(compose_text([replace(PLAIN, user=ME, groups=(group,))], Log(20, 5)))
     (tmp_path / "a.yaml").write_text("services: {}\n")
     assert compose(tmp_path, "env").returncode == 0
     said = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
@@ -149,7 +149,7 @@ def test_what_the_host_has_for_everyone_stops_no_service(tmp_path: Path) -> None
 
 
 def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log()))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log(20, 5)))
     assert compose(tmp_path, "create", "one").returncode == compose(tmp_path, "run", "one", "--x").returncode == 0
     created, ran = (tmp_path / "asked").read_text().splitlines()
     assert created.endswith("up --no-start --no-deps --no-build one")
@@ -157,7 +157,7 @@ def test_the_program_makes_and_runs_one_service_and_leaves_the_others(tmp_path: 
 
 
 def test_a_user_that_is_missing_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user="nobody-has-this")], Log()))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user="nobody-has-this")], Log(20, 5)))
     done = compose(tmp_path, "create", "one")
     assert done.returncode == 1 and "there is no user or group 'nobody-has-this' on this host" in done.stderr
     assert not (tmp_path / ".env").exists() and not (tmp_path / "asked").exists()
@@ -226,7 +226,7 @@ def test_the_program_waits_for_no_database_that_takes_its_time(tmp_path: Path) -
 def test_what_a_container_left_goes_before_it_starts_anew_and_not_while_it_runs(
     tmp_path: Path, now: str, left: bool
 ) -> None:
-    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log()))
+    (tmp_path / "a.yaml").write_text(compose_text([replace(PLAIN, user=ME)], Log(20, 5)))
     folder = tmp_path / "run" / "workers"
     folder.mkdir(parents=True)
     (folder / "17").write_text("1")

@@ -1,11 +1,14 @@
 """The tests that need hosts, in two rows: the second begins when the first has left what measures seconds.
 
-From there on they run side by side, each with labs of its own, because much of each is waiting for a host. Ends with
-1 when one of the two did not pass.
+From there on they run side by side, each with labs of its own, because much of each is waiting for a host. The last
+lines are what failed and why, since of a long run often only the end is kept. Ends with 1 when one of the two did not
+pass.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -44,21 +47,28 @@ ROWS = {
 WIDTH = max(map(len, ROWS))
 # Of the tests before this one some allow a few seconds for what takes one when nobody else is at work.
 FREE_FROM = f"{HOSTS}/test_refusals.py"
+# How pytest's summary names what did not pass; its reasons are cut at the width of the screen.
+FAILED = re.compile(r"(FAILED|ERROR) tests/\S+")
+REASON = 600
 
 
 def start(name: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-u", "-m", "pytest", *ROWS[name], "-v", "--durations=25", *sys.argv[1:]]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wide = {**os.environ, "COLUMNS": str(REASON)}
+    return subprocess.Popen(command, cwd=ROOT, env=wide, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def follow(name: str, run: subprocess.Popen[str], free: threading.Event) -> None:
-    """Show what a row says; ``free`` is set when it is where the other may begin, or over."""
+def follow(name: str, run: subprocess.Popen[str], free: threading.Event, failed: list[str]) -> None:
+    """Show what a row says and keep what failed; ``free`` is set when it is where the other may begin, or over."""
     assert run.stdout is not None
-    for line in run.stdout:
-        if line.startswith(FREE_FROM):
-            free.set()
-        if line.strip():
-            print(f"{name:{WIDTH}} | {line.rstrip()}", flush=True)
+    with run.stdout:
+        for line in run.stdout:
+            if line.startswith(FREE_FROM):
+                free.set()
+            if line.strip():
+                print(f"{name:{WIDTH}} | {line.rstrip()}", flush=True)
+            if FAILED.match(line):
+                failed.append(line.strip()[:REASON])
     free.set()
 
 
@@ -66,11 +76,11 @@ def main() -> int:
     # Both rows need them, and only one may make them.
     make = [sys.executable, "scripts/make_secrets.py", "inventories/lab.py"]
     subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    began, free, runs, watchers = time.monotonic(), threading.Event(), {}, []
+    began, free, failed, runs, watchers = time.monotonic(), threading.Event(), [], {}, []
     try:
         for name in ROWS:
             runs[name] = start(name)
-            watchers.append(threading.Thread(target=follow, args=(name, runs[name], free)))
+            watchers.append(threading.Thread(target=follow, args=(name, runs[name], free, failed)))
             watchers[-1].start()
             free.wait()
         codes = {name: run.wait() for name, run in runs.items()}
@@ -81,7 +91,7 @@ def main() -> int:
     for watcher in watchers:
         watcher.join()
     words = ", ".join(f"the {name} row {'passed' if not code else f'failed ({code})'}" for name, code in codes.items())
-    print(f"{words}, in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{words}, in {time.monotonic() - began:.0f} s", *failed, sep="\n", flush=True)
     # A row that was killed has a number below zero.
     return int(any(codes.values()))
 

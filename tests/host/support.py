@@ -180,6 +180,13 @@ def _host_data(one: Mapping[str, Any], server: Server) -> HostData:
     )
 
 
+def distinct(secret: str) -> str:
+    """What a secret is looked for by; of a key in PEM a line from its middle: its first is in every key, and in
+    programs."""
+    lines = secret.splitlines()
+    return lines[len(lines) // 2]
+
+
 def secret_values(server: Server) -> dict[str, str]:
     """Every secret of the deployment by its name, those from the environment included."""
     found = dict(server.stored)
@@ -188,7 +195,5 @@ def secret_values(server: Server) -> dict[str, str]:
             for field in type(settings).model_fields:
                 value = getattr(settings, field)
                 if isinstance(value, SecretStr):
-                    # Of a key in PEM a line from its middle: its first one is in every key, and in programs.
-                    lines = value.get_secret_value().splitlines()
-                    found[f"{component}_{field}"] = lines[len(lines) // 2]
+                    found[f"{component}_{field}"] = distinct(value.get_secret_value())
     return found

@@ -15,7 +15,10 @@ from tests.host.support_double import BASE
 MARK = "canary-" + secrets.token_hex(4)
 SECRET_FORMAT = "secret reference"
 # Whoever runs a service, and somebody who has nothing to do with any.
-USERS = ("nobody", "litellm", "redis", "ollama", "postgres")
+USERS = ("nobody", "litellm", "redis", "ollama", "postgres", "haproxy")
+# Their certificates are made from a secret, and from the one before it for those who have not come to this one.
+TLS_OF_THE_SITE = ("postgres", "redis", "edge")
+OF_THE_SITE = tuple(f"{name}_tls_secret" for name in TLS_OF_THE_SITE)
 
 
 def _value(name: str, start: str = "") -> str:
@@ -40,10 +43,17 @@ VALUES: dict[str, tuple[str, str]] = {
     "backups_passphrase": ("BACKUPS_PASSPHRASE", _value("backups")),
     "backups_configuration_passphrase": ("BACKUPS_CONFIGURATION_PASSPHRASE", _value("backups-configuration")),
     "backups_tls_secret": ("BACKUPS_TLS_SECRET", _value("backups-tls")),
+    **{
+        f"{name}_tls_{which}": (f"CANARY_{name}_{which}".upper(), _value(f"{name}-tls-{which}"))
+        for name in TLS_OF_THE_SITE
+        for which in ("secret", "secret_before")
+    },
 }
-# Of what this host is not set up with, other tests look for the values (tests/host/test_security.py, on their labs).
+# Of what this host is not set up with, other tests look for the values.
 ELSEWHERE = {
     "redis_tls_key": "test_tls.py",
+    "postgres_tls_key": "test_inside.py",
+    "edge_tls_key": "test_edge.py",
     "backups_s3_key": "test_store.py",
     "backups_s3_key_secret": "test_store.py",
     "engine_registry_password": "unit tests of the shipping settings; no registry of the lab wants one",
@@ -95,10 +105,62 @@ def settings() -> dict[str, Any]:
         "litellm_otel_headers": "env:CANARY_OTEL",
         "litellm_log_sink": f"{BASE}/sink",
         "litellm_log_sink_headers": "env:CANARY_SINK",
+        **{f"{name}_tls": "site" for name in TLS_OF_THE_SITE},
+        **{name: f"env:{variable}" for name, (variable, _) in VALUES.items() if name.startswith(OF_THE_SITE)},
     }
 
 
-# Runs on the host as root until /run/canary-stop is there, and prints every process that has a secret in its command
+# What follows runs on the host as root with the values on standard input, and prints where it found one: by name,
+# never itself.
+PROCESSES = """
+import glob, json, os, subprocess
+secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
+found = []
+for path in glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        text = open(path, "rb").read()
+    except OSError:
+        continue
+    found += [f"{name} in {path} ({text[:40]!r})" for name, value in secrets.items() if value in text]
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+    for path in glob.glob("/proc/[0-9]*/environ"):
+        try:
+            text = open(path, "rb").read()
+        except OSError:
+            continue
+        for name, value in secrets.items():
+            if value in text:
+                os.write(writer, f"{name} in {path}\\n".encode())
+    os._exit(0)
+os.close(writer)
+os.wait()
+found += open(reader).read().splitlines()
+print("\\n".join(found))
+"""
+JOURNAL = """
+import json, subprocess
+secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
+journal = subprocess.Popen(["journalctl", "-q", "--no-pager", "-a", "-o", "cat"], stdout=subprocess.PIPE)
+lines, found = 0, set()
+for line in journal.stdout:
+    lines += 1
+    found |= {name for name, value in secrets.items() if value in line}
+print("\\n".join(f"{name} in the journal" for name in sorted(found)) if lines else "the journal is empty")
+"""
+FILES = """
+import json, os, subprocess
+values = "\\n".join(json.loads(SECRETS).values())
+def nobody():
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+folders = [f for f in ("/etc", "/opt", "/var/lib", "/var/log", "/var/backups", "/usr/local", "/tmp", "/home", "/run")
+           if os.path.isdir(f)]
+done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f", "-", *folders], input=values,
+                      capture_output=True, text=True, preexec_fn=nobody, cwd="/")
+print(done.stdout)
+"""
+# Until /run/canary-stop is there; prints every process that has a secret in its command
 # line, or in an environment that another user can read; and how many processes it has seen.
 SAMPLER = """
 import json, os, sys, time
@@ -174,3 +236,8 @@ def look(server: Server, script: str, values: Mapping[str, str] | None = None, *
     done = server.python(head + script, seconds=1800)
     assert done.status == 0, done.err
     return done.out.strip().splitlines()
+
+
+def shown(server: Server, values: Mapping[str, str]) -> list[str]:
+    """Where others than root find one of ``values`` on the host at this moment."""
+    return [line for script in (PROCESSES, JOURNAL, FILES) for line in look(server, script, values)]

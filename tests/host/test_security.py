@@ -14,58 +14,10 @@ from deploys.lib.containers import LABEL
 from deploys.lib.runtime import contained, main_pid
 from tests import exposure
 from tests.host.support import Server, secret_values
+from tests.host.support_canary import FILES, JOURNAL, PROCESSES, look
 
 # What starts a container and waits for it.
 ATTACHED = 6.0
-# Both run on the host as root with the values on standard input, and print where they found one: by name, never itself.
-PROCESSES = """
-import glob, json, os, subprocess
-secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
-found = []
-for path in glob.glob("/proc/[0-9]*/cmdline"):
-    try:
-        text = open(path, "rb").read()
-    except OSError:
-        continue
-    found += [f"{name} in {path} ({text[:40]!r})" for name, value in secrets.items() if value in text]
-reader, writer = os.pipe()
-if os.fork() == 0:
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-    for path in glob.glob("/proc/[0-9]*/environ"):
-        try:
-            text = open(path, "rb").read()
-        except OSError:
-            continue
-        for name, value in secrets.items():
-            if value in text:
-                os.write(writer, f"{name} in {path}\\n".encode())
-    os._exit(0)
-os.close(writer)
-os.wait()
-found += open(reader).read().splitlines()
-print("\\n".join(found))
-"""
-JOURNAL = """
-import json, subprocess
-secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}
-journal = subprocess.Popen(["journalctl", "-q", "--no-pager", "-a", "-o", "cat"], stdout=subprocess.PIPE)
-lines, found = 0, set()
-for line in journal.stdout:
-    lines += 1
-    found |= {name for name, value in secrets.items() if value in line}
-print("\\n".join(f"{name} in the journal" for name in sorted(found)) if lines else "the journal is empty")
-"""
-FILES = """
-import json, os, subprocess
-values = "\\n".join(json.loads(SECRETS).values())
-def nobody():
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-folders = [f for f in ("/etc", "/opt", "/var/lib", "/var/log", "/var/backups", "/usr/local", "/tmp", "/home", "/run")
-           if os.path.isdir(f)]
-done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f", "-", *folders], input=values,
-                      capture_output=True, text=True, preexec_fn=nobody, cwd="/")
-print(done.stdout)
-"""
 # Runs on the host in the control group of a unit, whose addresses the kernel filters. A packet that is not let out is
 # an error at once, where a connection would only not come about.
 INSIDE = """
@@ -85,11 +37,8 @@ for address in ADDRESSES:
 """
 
 
-def _look(server: Server, script: str) -> str:
-    secrets = json.dumps(json.dumps(secret_values(server)))
-    done = server.python(f"SECRETS = {secrets}\n{script}", seconds=240)
-    assert done.status == 0, done.err
-    return done.out.strip()
+def _look(server: Server, script: str) -> list[str]:
+    return look(server, script, secret_values(server))
 
 
 def test_the_search_finds_what_it_should(server: Server) -> None:
@@ -98,26 +47,26 @@ def test_the_search_finds_what_it_should(server: Server) -> None:
         "umask 022; echo portcullis-canary-7f3a >/tmp/portcullis-canary; echo portcullis-canary-7f3a | systemd-cat"
     )
     try:
-        canary = json.dumps(json.dumps({"canary": "portcullis-canary-7f3a"}))
-        assert "/tmp/portcullis-canary" in server.python(f"SECRETS = {canary}\n{FILES}").out
-        assert "canary in the journal" in server.python(f"SECRETS = {canary}\n{JOURNAL}").out
+        canary = {"canary": "portcullis-canary-7f3a"}
+        assert "/tmp/portcullis-canary" in look(server, FILES, canary)
+        assert "canary in the journal" in look(server, JOURNAL, canary)
         started = "sh -c 'sleep 3; :' portcullis-canary-7f3a >/dev/null 2>&1 & "
         server.out(started)
-        assert "canary in /proc" in server.python(f"SECRETS = {canary}\n{PROCESSES}").out
+        assert any("canary in /proc" in line for line in look(server, PROCESSES, canary))
     finally:
         server.out("rm -f /tmp/portcullis-canary")
 
 
 def test_no_secret_in_a_command_line_or_a_readable_environment(server: Server) -> None:
-    assert _look(server, PROCESSES) == ""
+    assert _look(server, PROCESSES) == []
 
 
 def test_no_secret_in_the_journal(server: Server) -> None:
-    assert _look(server, JOURNAL) == ""
+    assert _look(server, JOURNAL) == []
 
 
 def test_no_secret_in_a_file_others_can_read(server: Server) -> None:
-    assert _look(server, FILES) == ""
+    assert _look(server, FILES) == []
 
 
 def test_backups_are_for_root_only(server: Server) -> None:

@@ -11,9 +11,9 @@ from tests.lab.gateways import Gateway, fleet, together
 from tests.lab.sites import SECRETS, SITES
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gateway]]:
-    """One gateway for each of SITES, by its routing strategy."""
+    """One gateway for each of SITES, by its routing strategy; they end before other tests need the processors."""
     with fleet(tmp_path_factory.mktemp("gateways"), SITES, SECRETS) as started:
         together([partial(gateway.chat, "warm") for gateway in started.values()])
         yield started

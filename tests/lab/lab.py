@@ -27,6 +27,7 @@ TOPOLOGIES: dict[str, dict[str, tuple[str, ...]]] = {
         "gw1": ("litellm", "health"),
         "gw2": ("litellm", "health"),
     },
+    "whole": {"gw": (*GROUPS, "edge")},
     "fronted": {"gw1": GROUPS, "gw2": ("litellm", "health"), "front": ("edge",)},
 }
 

@@ -106,6 +106,11 @@ def settings(folder: Path, addresses: Sequence[str], above: Authority | None = N
     }
 
 
+def postgres(folder: Path, addresses: Sequence[str]) -> dict[str, object]:
+    """The same of a PostgreSQL."""
+    return {name.replace("redis_", "postgres_"): value for name, value in settings(folder, addresses).items()}
+
+
 EDGE_NAME = "llm.example.org"
 
 

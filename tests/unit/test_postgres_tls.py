@@ -38,12 +38,6 @@ def url(here: Here) -> str:
     return found.get_secret_value()
 
 
-def given(folder: Path, addresses: list[str]) -> dict[str, Any]:
-    """The settings of a PostgreSQL with a certificate of somebody's own."""
-    made = certificates.settings(folder, addresses)
-    return {name.replace("redis_", "postgres_"): value for name, value in made.items()}
-
-
 def test_without_it_nothing_is_other_than_before() -> None:
     plain, off = site.single(), site.single(postgres_tls="off")
     for component in (POSTGRES, LITELLM, HEALTH):
@@ -85,11 +79,11 @@ def test_the_health_app_looks_at_the_certificate() -> None:
 
 def test_a_certificate_that_does_not_match_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        site.split(**given(tmp_path, ["127.0.0.1"]))
+        site.split(**certificates.postgres(tmp_path, ["127.0.0.1"]))
     assert caught.value.problems == [
         "db: postgres_tls_certificate: is not for 192.0.2.10; its subjectAltName must have IP:192.0.2.10"
     ]
-    data = given(tmp_path, ["192.0.2.10"])
+    data = certificates.postgres(tmp_path, ["192.0.2.10"])
     assert site.split(**data)
     (tmp_path / "ca.crt").write_text(certificates.authority("somebody").text)
     with pytest.raises(SettingsError, match="postgres_tls_ca: has not signed the certificate"):
@@ -99,7 +93,7 @@ def test_a_certificate_that_does_not_match_is_refused_first(tmp_path: Path) -> N
 def test_with_two_authorities_of_somebodys_own_another_certificate_restarts_the_gateway(tmp_path: Path) -> None:
     """LiteLLM picks one of the two for Prisma when it starts."""
     old, new = certificates.authority("old"), certificates.authority("new")
-    data, seen = given(tmp_path, ["127.0.0.1"]), []
+    data, seen = certificates.postgres(tmp_path, ["127.0.0.1"]), []
     for authorities, above in (
         (old.text, old),
         (old.text, old),

@@ -13,6 +13,7 @@ from deploys.lib import secrets
 from deploys.lib.secrets import SecretError, read_env_file, read_secret
 from deploys.lib.settings import SettingsError, settings_from
 from scripts import make_secrets
+from tests.host import support_canary
 
 STRONG = "Correct-horse-battery-1"
 HINT = "secrets/x.env"
@@ -185,3 +186,9 @@ def test_make_secrets_adds_to_a_file_that_was_edited_by_hand(tmp_path: Path, mon
     assert (made["LITELLM_SALT_KEY"], made["OPENAI_API_KEY"]) == ("mine", "sk-theirs")
     assert set(made) == {*make_secrets.MAKE, "OPENAI_API_KEY"}
     assert path.read_text().count("LITELLM_SALT_KEY") == 1
+
+
+def test_every_setting_that_is_a_secret_is_looked_for_on_a_host() -> None:
+    """By tests/host/lab/test_canary.py, or where it says."""
+    assert support_canary.secret_settings() == {*support_canary.VALUES, *support_canary.ELSEWHERE}
+    assert not set(support_canary.VALUES) & set(support_canary.ELSEWHERE)

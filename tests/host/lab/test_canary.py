@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 from cyclonedx.validation.json import JsonStrictValidator
 
+from deploys.components.edge import AUTHORITY
 from deploys.components.litellm.config import SELFTEST
 from deploys.lib.bill_document import VERSION
 from tests.host import support_canary as canary
 from tests.host.lab.conftest import Site, lab
 from tests.host.support import Server
+from tests.host.support_clients import Edge
 from tests.host.support_http import Gateway
 from tests.host.support_lab import AUDIT, SITE, VERIFY, Run, Running, run, say
 from tests.host.support_ledger import HISTORY, ROLLBACK
 from tests.host.support_watch import differences, picture
-from tests.host.test_security import JOURNAL
 
 LOUD = ("-vvv", "--diff")
 MIGRATION = "postgres_password in the cmdline of"
@@ -57,8 +58,8 @@ class Sampling:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """One bare Debian 13 host of its own: a salt key is given once."""
-    for name in lab("ht-canary", "single", "trixie", "root"):
+    """One bare Debian 13 host of its own, as a salt key is given once; its edge is on it too."""
+    for name in lab("ht-canary", "whole", "trixie", "root"):
         yield Site(name)
 
 
@@ -75,9 +76,10 @@ def deploying(site: Site) -> Sampling:
 
 
 @pytest.fixture(scope="session")
-def used(site: Site, deploying: Sampling) -> Sampling:
+def used(site: Site, deploying: Sampling, tmp_path_factory: pytest.TempPathFactory) -> Sampling:
     """Requests that go well and ones that fail, every kind of run that only looks, and a deploy that does nothing."""
     server, gateway = site.server, Gateway(site.server)
+    authority = tmp_path_factory.mktemp("edge") / "ca.crt"
     values = dict(canary.VALUES.values())
     with Sampling(server) as watched:
         master, key = values["LITELLM_MASTER_KEY"], values["CANARY_KEY"]
@@ -87,6 +89,10 @@ def used(site: Site, deploying: Sampling) -> Sampling:
         assert gateway.ask("/v1/models", key=key + "x").status == 401
         assert gateway.ask("/v1/models", key=master[:-1]).status == 401
         assert gateway.ask("/key/info", key=master).status < 500
+        authority.write_text(server.out(f"cat {AUTHORITY}"))
+        edge = Edge(server.address, authority)
+        assert edge.ask("/v1/models", master)[0] == edge.ask("/v1/models", key)[0] == 200
+        assert edge.ask("/v1/models", key + "x")[0] == 401
         server.out("systemctl start litellm-gateway-probe.service", 120)
         given = {"environment": canary.environment(), **canary.settings()}
         RUNS["a second deploy"] = run(site.name, SITE, *LOUD, "--debug", **given)
@@ -104,10 +110,6 @@ def used(site: Site, deploying: Sampling) -> Sampling:
     for name in ("a second deploy", "the plan of a rotation", "the history"):
         assert RUNS[name].status == 0, RUNS[name].problem
     return watched
-
-
-def test_every_setting_that_is_a_secret_is_looked_for() -> None:
-    assert canary.secret_settings() == {*canary.VALUES, *canary.ELSEWHERE}
 
 
 def test_no_process_shows_a_secret_during_a_first_deploy(deploying: Sampling) -> None:
@@ -131,7 +133,7 @@ def test_pyinfra_says_none_whatever_it_is_asked_to_say(used: Sampling) -> None:
 
 
 def test_the_journal_has_none(site: Site, used: Sampling) -> None:
-    assert canary.look(site.server, JOURNAL) == []
+    assert canary.look(site.server, canary.JOURNAL) == []
 
 
 def test_no_user_of_the_host_can_read_one_in_any_file(site: Site, used: Sampling) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploys.components import health, postgres_tls, redis_tls
+from deploys.components import health, postgres_tls, redis_tls, transport
 from deploys.components.litellm.config import SELFTEST
 from deploys.components.litellm.probes import ENVIRONMENT
 from deploys.components.postgres_install import as_postgres
@@ -18,10 +19,12 @@ from tests.host.lab.conftest import Deployed
 from tests.host.lab.test_changes import alive_url
 from tests.host.lab.test_split import gateways
 from tests.host.lab.test_tls import plain
-from tests.host.support import Server
+from tests.host.support import Server, distinct
+from tests.host.support_canary import shown
 from tests.host.support_http import Gateway, ask
 from tests.host.support_lab import SITE, VERIFY, Run, run, say
 from tests.host.support_watch import differences, picture, polling
+from tests.unit import certificates
 from tests.waiting import eventually
 
 BOTH = {"postgres_tls": "site", "redis_tls": "site", "redis_commands": "used"}
@@ -187,6 +190,31 @@ def test_redis_has_refused_the_gateways_nothing(inside: Inside) -> None:
     said = cache.out(f"{ask} info commandstats | grep -o '^cmdstat_[^:]*:.*rejected_calls=[1-9][0-9]*' || true")
     names = {line.partition(":")[0].removeprefix("cmdstat_") for line in said.splitlines()}
     assert names <= {"get", "ping"}, said
+
+
+def test_postgresql_serves_a_certificate_that_was_given_and_nobody_else_sees_its_key(
+    inside: Inside, tmp_path: Path
+) -> None:
+    home = inside.home("postgres")
+    given = certificates.postgres(tmp_path, list(transport.reached(home.here)))
+    authority = (tmp_path / "ca.crt").read_text()
+    assert not inside.served("postgres", authority)
+    done = inside.run(**given)
+    assert done.status == 0, done.problem
+    assert inside.served("postgres", authority)
+    assert eventually(lambda: set(inside.clients()) == {"true"}, 30), inside.clients()
+    inside.works()
+    second = inside.run(**given)
+    assert second.totals["no_change"] == second.totals["hosts"] > 0, second.problem
+    key = {"postgres_tls_key": distinct((tmp_path / "redis.key").read_text())}
+    for server in inside.site.servers:
+        assert shown(server, key) == [], server.name
+    before = inside.pictures()
+    (tmp_path / "ca.crt").write_text(certificates.authority("somebody").text)
+    refused = inside.run(**given)
+    assert refused.status == 1 and plain(refused).count("postgres_tls_ca: has not signed the certificate") == 1
+    after = inside.pictures()
+    assert [name for name in before if differences(before[name], after[name])] == []
 
 
 def test_without_it_everything_is_as_before(inside: Inside) -> None:

@@ -16,7 +16,8 @@ from deploys.components.litellm.config import SELFTEST
 from deploys.components.redis import HEALTH_SECRET
 from tests.host.lab.conftest import Deployed
 from tests.host.lab.test_split import gateways
-from tests.host.support import Server
+from tests.host.support import Server, distinct
+from tests.host.support_canary import shown
 from tests.host.support_http import Gateway, ask
 from tests.host.support_lab import SITE, VERIFY, Run, run
 from tests.host.support_watch import differences, picture
@@ -138,6 +139,9 @@ def test_a_second_run_changes_nothing_and_every_question_is_answered(secured: Se
     verified = run(secured.site.name, VERIFY, **secured.data)
     assert verified.status == 0, verified.problem
     assert "refuses a client without TLS" in plain(verified)
+    key = {"redis_tls_key": distinct((secured.folder / "redis.key").read_text())}
+    for server in secured.site.servers:
+        assert shown(server, key) == [], server.name
 
 
 def test_another_authority_is_refused_with_one_sentence_and_nothing_is_changed(secured: Secured) -> None:

@@ -39,13 +39,14 @@ def test_traces_are_sent_with_otel_headers_by_otel_protocol_for_a_share_of_reque
     trace, header = parent()
     assert traced.chat("untraced").status == 200
     assert traced.chat("traced", PROMPT, {"traceparent": header}).status == 200
-    sent = eventually(lambda: spans(traced, trace), 20)
-    assert sent, "no span arrived"
+    # The spans of one request are sent every few seconds, so those that end early may come without the others.
+    assert eventually(lambda: b"traced".hex() in json.dumps([s["body"] for s in spans(traced, trace)]), 20)
+    sent = spans(traced, trace)
     name, _, value = SECRETS["OTEL_HEADERS"].partition("=")
     assert sent[0]["headers"][name] == value
     assert sent[0]["headers"]["content-type"] == "application/x-protobuf"
     everything = "".join(record["body"]["hex"] for record in traced.seen(path="/v1/traces"))
-    assert b"traced".hex() in everything and b"untraced".hex() not in everything
+    assert b"untraced".hex() not in everything
     # log_messages is off.
     assert PROMPT.encode().hex() not in everything
 

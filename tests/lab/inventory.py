@@ -46,7 +46,8 @@ def groups(lab: str) -> dict[str, list[InventoryHost]]:
 def _placed(host: Host, fronted: bool) -> dict[str, Any]:
     """Where a host listens when there is an edge: the gateways for it alone."""
     if "edge" in host.groups:
-        return edge.settings(host.lab, host.address)
+        own = {"litellm_listen": "127.0.0.1"} if "litellm" in host.groups else {}
+        return {**edge.settings(host.lab, host.address), **own}
     if fronted and "litellm" in host.groups:
         # Two gateways use the one's database, beside everything else on a small host.
         pools = {"litellm_database_connection_pool_limit": 6}

@@ -14,7 +14,7 @@ from pyinfra.api.command import QuoteString
 from deploys import facts, operations
 from deploys.guard import ARGUMENTS
 from deploys.lib import history, rewind
-from deploys.lib.apply import in_our_folder, stop
+from deploys.lib.apply import in_our_folder, refused, stop
 from deploys.lib.component import Component
 from deploys.lib.host_settings import HostSettings
 from deploys.lib.ledger import RUN_ID
@@ -147,8 +147,10 @@ def look_back(settings: BackSettings, components: Sequence[Component]) -> tuple[
         only=settings.only,
         data=way.component if way.needed and host.name in way.users else "",
     )
-    if plan["problems"]:
-        stop([f"{host.name}: {problem}" for problem in plan["problems"]])
+    taken = {part["component"] for part in plan["components"]}
+    asked = [probe for component in components if component.name in taken for probe in component.back_refusals]
+    if wrong := [*plan["problems"], *(why for probe in asked if (why := refused(probe)))]:
+        stop([f"{host.name}: {problem}" for problem in wrong])
     for line in history.way_back(host.name, plan):
         logger.info(line)
     if only_looks():

@@ -179,7 +179,8 @@ class Component:
     ``before`` lies between: it is called for every host of the run, whatever it has, when the component is installed on
     all of its hosts and its files are changed on none; with the run's name.
     ``back`` is a shell command for effects that its earlier files alone do not take back: it is run whenever they were
-    put back after a failure, also while the host starts, before its services do.
+    put back after a failure, also while the host starts, before its services do. ``back_refusals`` are asked before a
+    run goes back over it, whose settings nobody knows.
     ``confirm_seconds`` is for what could shut everybody out: within that time after a change somebody must have
     connected anew, or the host takes it back by itself; 30 at least, as a connection that hangs takes 10.
     ``runtimes`` are those under which it needs memory; under another one it declares nothing.
@@ -214,6 +215,7 @@ class Component:
     ready_seconds: int = 60
     confirm_seconds: int = 0
     back: Callable[[Here], str] = lambda here: ""
+    back_refusals: tuple[Probe, ...] = ()
     provisions: Callable[[Here], list[Provision]] = _nothing
     provision: Callable[[Here], None] = _no_operations
     tidy: Callable[[Here], None] = _no_operations

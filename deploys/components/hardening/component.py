@@ -129,6 +129,7 @@ HARDENING = Component(
     ready=lambda here: f"{PROGRAM} check" if is_on(here) else UNDONE,
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
     refusals=lambda here: refusals(want(here)) if is_on(here) else undoing(),
+    back_refusals=tuple(undoing()),
     probes=probes,
     remarks=left,
     # A connection that hangs takes 10 s, and sshd may have many to end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,6 @@ def test_questions_are_only_those_that_mean_something() -> None:
     everything = here(ssh_users=["ada"], ssh_groups=["a"], ssh_root="no", ssh_key_exchange="post-quantum")
     assert len(HARDENING.refusals(everything)) == 8
     assert len(HARDENING.refusals(here("12", ssh_key_exchange="post-quantum"))) == 5, "Debian 12 has its list anyway"
+    itself = here(ssh_key_exchange="post-quantum")
+    itself = replace(itself, member=replace(itself.member, name="@local"))
+    assert len(HARDENING.refusals(itself)) == 5, "whoever has come to the host with OpenSSH can come back"

@@ -40,7 +40,7 @@ def want(here: Here) -> Want:
     gateways = [member.name for member in here.of("litellm")]
     own = here.member.name
     turn = gateways.index(own) if own in gateways else None
-    return Want(here.settings(HardeningSettings), here.member.release, turn)
+    return Want(here.settings(HardeningSettings), here.member.release, turn, local=own == "@local")
 
 
 def is_on(here: Here) -> bool:

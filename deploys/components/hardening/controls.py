@@ -19,11 +19,13 @@ Level = Literal["baseline", "strict"]
 
 @dataclass(frozen=True)
 class Want:
-    """What a host is hardened for: its settings, its release of Debian, and its turn if it is a gateway."""
+    """What a host is hardened for: its settings, its release of Debian, its turn if it is a gateway, and whether runs
+    begin on the host itself, so that the next one needs no SSH."""
 
     s: HardeningSettings
     release: str
     turn: int | None = None
+    local: bool = False
 
     @property
     def strict(self) -> bool:

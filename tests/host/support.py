@@ -94,6 +94,11 @@ class Server:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def unpack(self, archive: bytes, folder: str, seconds: float = 60) -> None:
+        """Put the files of a tar archive into a new folder of the host."""
+        self.out(f"mkdir -p {folder}")
+        subprocess.run([*self._way.shell, "tar", "-xzf", "-", "-C", folder], input=archive, timeout=seconds, check=True)
+
     def out(self, script: str, seconds: float = 60) -> str:
         """What a shell script prints; a failing one fails the test."""
         done = self.sh(script, seconds)

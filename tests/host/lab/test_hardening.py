@@ -17,6 +17,8 @@ from tests.lab import engine, hosts
 
 HARDEN = "deploys/harden.py"
 KINDS = ("sudo", "pam", "sysctl", "mounts", "console", "upgrades", "packages", "banners")
+# Controls of what a bare host of the lab does not have.
+IN_NO_CONTAINER = ("cron-files", "cron-users", "logs-sudo")
 PASSWORD = "lab-Password-0123456789"
 
 
@@ -25,9 +27,10 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A host that nothing was deployed to but what every host gets first, without hardening."""
     for name in lab(f"ht-{request.param}-hard", "single", request.param, "root"):
         site = Site(name)
-        # Something that is to go, and to come back. An installation may renew what is there already, for good: so it is
-        # done before.
-        site.server.out("apt-get -q update && apt-get -q -y upgrade && apt-get -q -y install inetutils-telnet", 300)
+        # Something that is to go, and to come back; and what a machine has that is no container. An installation may
+        # renew what is there already, for good: so it is done before.
+        packages = "inetutils-telnet cron at logrotate"
+        site.server.out(f"apt-get -q update && apt-get -q -y upgrade && apt-get -q -y install {packages}", 300)
         done = run(name, HARDEN, hardening_level="off")
         assert done.status == 0, done.problem
         yield site
@@ -50,6 +53,7 @@ def test_all_of_it_is_made_true_and_undone_to_the_last_byte(bare: Site, level: s
     first = harden(bare, hardening_level=level)
     said = answers(bare)
     assert [name for name, (answer, _) in said.items() if answer == "fails"] == [], said
+    assert [name for name in IN_NO_CONTAINER if said[name] != ("holds", "")] == [], said
     assert all(why for answer, why in said.values() if answer == "not applicable")
     assert len([1 for answer, _ in said.values() if answer == "holds"]) > 40
     assert difference(before, looks(bare.server)), "something is other than it was"

@@ -115,13 +115,18 @@ def ping(gateway: Gateway) -> None:
 
 
 def hit(gateway: Gateway, model: str) -> None:
-    """The same question twice; the second answer has the id of the first when it came out of the cache."""
+    """The same question again; an answer has the id of the one before when it came out of the cache.
+
+    An answer is kept after it was given, and one to a question that was repeated too early replaces it.
+    """
     question = chat(model, f"cache {now()} {os.getpid()}", cache={"use-cache": True})
-    first = gateway.ask("/v1/chat/completions", question).get("id")
-    for pause in (0.2, 0.5, 1.0, 2.0):  # an answer is kept after it was given
+    before = gateway.ask("/v1/chat/completions", question).get("id")
+    for pause in (0.2, 0.5, 1.0, 2.0):
         time.sleep(pause)
-        if first and gateway.ask("/v1/chat/completions", question).get("id") == first:
+        answer = gateway.ask("/v1/chat/completions", question).get("id")
+        if answer and answer == before:
             return
+        before = answer
     raise Wrong("the same question again was not answered from the cache")
 
 

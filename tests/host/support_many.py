@@ -18,6 +18,7 @@ from deploys.components.postgres import PostgresSettings
 from tests.host.support import Server
 from tests.host.support_http import Gateway, Reply
 from tests.host.support_lab import say
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,13 @@ def connections_under_load(gateway: Gateway, workers: Iterable[str]) -> tuple[in
 def locked(server: Server, seconds: int) -> Iterator[None]:
     """For so long no key can be looked up: whoever asks for one holds a connection to the database meanwhile."""
     statement = f'BEGIN; LOCK TABLE "LiteLLM_VerificationToken"; SELECT pg_sleep({seconds}); ROLLBACK'
+    held = (
+        "SELECT 1 FROM pg_locks WHERE relation = '\"LiteLLM_VerificationToken\"'::regclass AND granted "
+        "AND mode = 'AccessExclusiveLock'"
+    )
     with ThreadPoolExecutor(1) as pool:
         lock = pool.submit(rows, server, statement)
-        time.sleep(1)
+        assert eventually(lambda: rows(server, held), 10), "nobody has the lock"
         yield
         lock.result()
 

@@ -180,8 +180,8 @@ class Sparing:
         self._plant()
 
     def _plant(self) -> None:
-        """Rows a little younger and a little older than they may be."""
-        for name, minutes in (("young", 55), ("old", 62)):
+        """Rows a little older than they may be, and some that stay younger until all tests are over."""
+        for name, minutes in (("young", 35), ("old", 62)):
             moment = f"(now() AT TIME ZONE 'utc') - interval '{minutes} minutes'"
             rows(
                 self.server,

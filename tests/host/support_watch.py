@@ -79,9 +79,19 @@ def assert_second_run_changes_nothing(lab: str, on: Sequence[Server]) -> None:
     assert {server.name: services(server) for server in on} == before
 
 
+# Until new workers answer, on a machine with more to do than processors.
+RENEWAL_SECONDS = 60
+
+
 @contextmanager
-def polling(urls: Mapping[str, str | Request], every: float = 0.05) -> Iterator[dict[str, list[tuple[float, str]]]]:
-    """While the block runs, ask each URL or request again and again; gives every failure with its moment, by name."""
+def polling(
+    urls: Mapping[str, str | Request], every: float = 0.05, patience: float = 5
+) -> Iterator[dict[str, list[tuple[float, str]]]]:
+    """While the block runs, ask each URL or request again and again; gives every failure with its moment, by name.
+
+    No answer within ``patience`` seconds is a failure. While workers are renewed, connections wait until the new ones
+    have started, which on a busy machine takes longer than the five in which somebody notices a restart.
+    """
     failures: dict[str, list[tuple[float, str]]] = {name: [] for name in urls}
     counts = dict.fromkeys(urls, 0)
     stop = threading.Event()
@@ -92,7 +102,7 @@ def polling(urls: Mapping[str, str | Request], every: float = 0.05) -> Iterator[
         while not stop.is_set():
             began = time.monotonic()
             try:
-                with opener.open(url, timeout=5) as answer:
+                with opener.open(url, timeout=patience) as answer:
                     answer.read()
             except (HTTPError, URLError, OSError) as error:
                 failures[name].append((began, str(error)[:80]))
@@ -107,6 +117,6 @@ def polling(urls: Mapping[str, str | Request], every: float = 0.05) -> Iterator[
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(patience + 5)
         for name in urls:
             say(f"      {name}: {len(failures[name])} of {counts[name]} polls failed")

@@ -50,7 +50,7 @@ def test_the_search_finds_what_it_should(server: Server) -> None:
         canary = {"canary": "portcullis-canary-7f3a"}
         assert "/tmp/portcullis-canary" in look(server, FILES, canary)
         assert "canary in the journal" in look(server, JOURNAL, canary)
-        started = "sh -c 'sleep 3; :' portcullis-canary-7f3a >/dev/null 2>&1 & "
+        started = "sh -c 'sleep 30; :' portcullis-canary-7f3a >/dev/null 2>&1 & "
         server.out(started)
         assert any("canary in /proc" in line for line in look(server, PROCESSES, canary))
     finally:

@@ -43,7 +43,11 @@ class World(BaseHTTPRequestHandler):
         if self.path == "/v1/embeddings":
             return self.answer({"data": [{"embedding": [0.1]}]})
         text = "pong" if body["model"] == "toolkit-selftest" else "hello"
-        number = len(self.asked) if self.mood == "forgetful" else self.kept.setdefault(json.dumps(body), len(self.kept))
+        if self.mood in ("forgetful", "late"):
+            # Late: the question is repeated before the first answer is kept, so the second one is.
+            number = len(self.asked) if self.mood == "forgetful" else min(len(self.asked), 2)
+        else:
+            number = self.kept.setdefault(json.dumps(body), len(self.kept))
         self.answer({"id": f"id-{number}", "choices": [{"message": {"content": text}}]})
 
     def answer(self, body: object, status: int = 200) -> None:
@@ -216,6 +220,8 @@ def test_every_named_model_is_asked_in_its_own_way_and_judged_by_itself(host: Ho
 def test_the_cache_is_good_when_the_same_question_gets_the_same_answer(host: Host) -> None:
     assert host.run("cache-health") == []
     assert {body["cache"]["use-cache"] for _, body, _ in World.asked} == {True}
+    World.asked.clear()
+    assert host.run("cache-health", mood="late") == []
     (said,) = host.run("cache-health", mood="forgetful")
     assert said == "<4>cache-health: cache failed (1): the same question again was not answered from the cache"
     (said,) = host.run("cache-health", mood="no redis")

@@ -106,8 +106,9 @@ def test_a_restart_of_the_engine_interrupts_nobody(contained: Deployed) -> None:
         time.sleep(12)
     assert failures["gateway"] == [], failures
     assert others(before, containers(server)) == set()
+    # Each unit waits for its container anew, and says that it is there when the container has been asked.
     for one in before.values():
-        assert server.out(f"systemctl is-active {one.unit}") == "active"
+        until(lambda unit=one.unit: server.sh(f"systemctl is-active {unit}").status == 0, 120, f"{one.unit} is active")
     assert server.out("ls /run/litellm/workers") == workers, "what the running gateway uses is gone"
     assert run(contained.name, VERIFY).status == 0
 

@@ -18,7 +18,7 @@ from tests.host.support_http import Gateway
 from tests.host.support_lab import run, until
 from tests.host.support_many import asking, chats, connections_under_load, locked, many, rows, same, spent
 from tests.host.support_state import DRAIN_SECONDS, KEYS, MAX_REQUESTS, PRICE, WRITE_LATE, Sparing, forget
-from tests.host.support_watch import polling
+from tests.host.support_watch import RENEWAL_SECONDS, polling
 from tests.host.test_redis import cli
 from tests.waiting import eventually
 
@@ -62,10 +62,12 @@ def test_workers_are_renewed_after_max_requests_and_no_request_is_lost(sparing: 
 
 def test_a_stop_gives_running_requests_drain_timeout_seconds(sparing: Sparing) -> None:
     server = sparing.server
+    sparing.double.reset()
     with ThreadPoolExecutor(2) as pool:
         lasting = pool.submit(chats, sparing.gateway, "lasting", [f"lasting {uuid.uuid4()}"], 1)
         endless = pool.submit(chats, sparing.gateway, "endless", [f"endless {uuid.uuid4()}"], 1)
-        time.sleep(1.5)
+        arrived = lambda: {record["model"] for record in sparing.double.seen()}  # noqa: E731
+        until(lambda: {"slow-4-lasting", "slow-40"} <= arrived(), 10, "both are asked")
         began = time.monotonic()
         server.out(f"systemctl stop {GATEWAY}")
         took = time.monotonic() - began
@@ -85,7 +87,10 @@ def test_recycle_calendar_renews_the_workers_and_nobody_notices(lavish: Gateway)
         f"systemctl daemon-reload; systemctl restart {TIMER}"
     )
     try:
-        with polling({"renewal": alive_url(server)}) as failures, asking(lavish, "second") as statuses:
+        with (
+            polling({"renewal": alive_url(server)}, patience=RENEWAL_SECONDS) as failures,
+            asking(lavish, "second") as statuses,
+        ):
             until(lambda: not old & workers(server), 120, "all workers are new ones")
             server.out(f"systemctl stop {TIMER}")
         assert statuses == {200}
@@ -139,7 +144,7 @@ def test_larger_pools_are_used(lavish: Gateway) -> None:
     # How many are open at once depends on how the load falls: one such moment shows that they may be.
     for _ in range(3):
         database, redis = connections_under_load(lavish, old)
-        if redis > less:
+        if redis > less and database > support_state.DATABASE_POOL * len(old):
             break
     assert support_state.DATABASE_POOL * len(old) < database <= 10 * len(old)
     assert less < redis <= 50 + support_state.REDIS_MORE
@@ -153,7 +158,7 @@ def readiness(gateway: Gateway) -> tuple[int, str]:
 def test_allow_requests_on_db_unavailable_keeps_the_gateway_ready(lavish: Gateway) -> None:
     server, unit, unknown = lavish.server, postgres.unit(lavish.server.here), f"sk-{uuid.uuid4().hex}"
     assert lavish.chat(SELFTEST, key=unknown).status == 401
-    with locked(server, 5):
+    with locked(server, 8):
         assert lavish.chat(SELFTEST, key=f"sk-{uuid.uuid4().hex}").status == 200, "a key that cannot be looked up"
     key = lavish.new_key()
     # So many that every worker has seen it.

@@ -49,7 +49,8 @@ printf '_gateway = ("@local", {{}})\\npostgres = redis = ollama = litellm = [_ga
 def harden_itself(server: Server, **data: str) -> dict[str, int]:
     """Let a host harden itself, and count what became of it; whoever sees to that has come over SSH."""
     words = " ".join(f"--data {name}={value}" for name, value in data.items())
-    totals: dict[str, int] = json.loads(server.out(ITSELF.format(toolkit=TOOLKIT, words=words), 600))["totals"]
+    said = json.loads(server.out(ITSELF.format(toolkit=TOOLKIT, words=words), 600))
+    totals: dict[str, int] = said["results"]["totals"]
     return totals
 
 
@@ -113,7 +114,8 @@ def test_a_host_that_is_deployed_on_itself_passes_the_whole_policy_of_debian_13(
     harden_itself(server, **wanted)
     assert policy(server) == []
     server.out("systemctl restart ssh")
-    assert harden_itself(server, **wanted)["no_change"] == 1
+    second = harden_itself(server, **wanted)
+    assert second["no_change"] == second["hosts"] > 0, second
     # For pyinfra, which comes from elsewhere again.
     harden_itself(server, hardening_level="strict")
     done = run(judged.name, SITE, hardening_level="strict")

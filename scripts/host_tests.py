@@ -76,7 +76,8 @@ def main() -> int:
     # Both rows need them, and only one may make them.
     make = [sys.executable, "scripts/make_secrets.py", "inventories/lab.py"]
     subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    began, free, failed, runs, watchers = time.monotonic(), threading.Event(), [], {}, []
+    began, free, runs, watchers = time.monotonic(), threading.Event(), {}, []
+    failed: list[str] = []
     try:
         for name in ROWS:
             runs[name] = start(name)

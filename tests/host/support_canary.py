@@ -160,8 +160,8 @@ done = subprocess.run(["grep", "-r", "-a", "-l", "-s", "-F", "-D", "skip", "-f",
                       capture_output=True, text=True, preexec_fn=nobody, cwd="/")
 print(done.stdout)
 """
-# Until /run/canary-stop is there; prints every process that has a secret in its command
-# line, or in an environment that another user can read; and how many processes it has seen.
+# Until /run/canary-stop is there; prints every process that has a secret in its command line, or in an environment that
+# another user can read; and how many processes it has seen.
 SAMPLER = """
 import json, os, sys, time
 secrets = {name: value.encode() for name, value in json.loads(SECRETS).items()}

@@ -218,3 +218,8 @@ def test_a_mode_of_sshds_files_is_set_before_it_reads_them(host: Host) -> None:
     program.write_text(program.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{noting}\n", 1))
     host.run("undo")
     assert (host.fake / "modes").read_text().split()[0] == "644"
+
+
+def test_going_back_asks_where_sshd_was_told_nothing_by_us_too() -> None:
+    """It may go back over an undoing, after which nothing is noted."""
+    assert [probe.command for probe in HARDENING.back_refusals] == [UNREAD]

@@ -17,6 +17,7 @@ from deploys.components.hardening.controls import Want
 from deploys.components.hardening.plan import text
 from deploys.components.hardening.refusals import refusals, undoing
 from deploys.components.hardening.settings import HardeningSettings
+from deploys.components.hardening.sshd_files import UNREAD
 from deploys.lib.component import Component, ConfigFile, Here, Link, Probe
 from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT, render
@@ -129,7 +130,8 @@ HARDENING = Component(
     ready=lambda here: f"{PROGRAM} check" if is_on(here) else UNDONE,
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
     refusals=lambda here: refusals(want(here)) if is_on(here) else undoing(),
-    back_refusals=tuple(undoing()),
+    # Going back may bring hardening to where it was undone, so that nothing is noted of what sshd was told by us.
+    back_refusals=(Probe("sshd has read its files as they are", UNREAD),),
     probes=probes,
     remarks=left,
     # A connection that hangs takes 10 s, and sshd may have many to end.

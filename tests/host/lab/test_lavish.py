@@ -63,17 +63,19 @@ def test_workers_are_renewed_after_max_requests_and_no_request_is_lost(sparing: 
 def test_a_stop_gives_running_requests_drain_timeout_seconds(sparing: Sparing) -> None:
     server = sparing.server
     sparing.double.reset()
+    asked = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         lasting = pool.submit(chats, sparing.gateway, "lasting", [f"lasting {uuid.uuid4()}"], 1)
         endless = pool.submit(chats, sparing.gateway, "endless", [f"endless {uuid.uuid4()}"], 1)
         arrived = lambda: {record["model"] for record in sparing.double.seen()}  # noqa: E731
         until(lambda: {"slow-4-lasting", "slow-40"} <= arrived(), 10, "both are asked")
         began = time.monotonic()
+        assert not lasting.done(), "it was over before the stop"
         server.out(f"systemctl stop {GATEWAY}")
         took = time.monotonic() - began
         assert [answer.status for answer in lasting.result()] == [200]
         (cut,) = endless.result()
-    assert cut.status == 0 and cut.seconds < 1.5 + DRAIN_SECONDS + 5, cut
+    assert cut.status == 0 and cut.seconds < began - asked + DRAIN_SECONDS + 5, cut
     # What is not cut off by then is: a busy machine takes its time with the rest of the stop.
     assert DRAIN_SECONDS - 1 <= took < DRAIN_SECONDS + 20
 

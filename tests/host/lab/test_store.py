@@ -21,6 +21,7 @@ from deploys.lib.authority import issue
 from deploys.lib.render import ROOT
 from tests.host.lab.conftest import Site
 from tests.host.lab.test_refusals import told
+from tests.host.support_canary import shown
 from tests.host.support_http import Gateway
 from tests.host.support_lab import SITE, VERIFY, run, until
 from tests.host.support_watch import differences, files_only, picture
@@ -107,6 +108,7 @@ def test_backups_move_to_the_store_and_are_tried_from_there(bookworm: Site, stor
     assert done.status == 0, done.problem
     for value in KEYS.values():
         assert value not in done.log
+    assert shown(server, KEYS) == []
     # The deploy has made a first backup there and tried it; the unit does, in its sandbox.
     server.out("systemctl start portcullis-restore-drill.service", 300)
     assert json.loads(server.out("cat /var/lib/portcullis-backups/drill.json"))["problem"] == ""

@@ -9,7 +9,7 @@ import pytest
 from tests.host.lab.conftest import Site, lab
 from tests.host.support_hardened import difference, looks
 from tests.host.support_lab import run
-from tests.host.support_ledger import ROLLBACK, runs
+from tests.host.support_ledger import ROLLBACK, last_run, runs
 
 HARDEN = "deploys/harden.py"
 CONF = "/etc/ssh/sshd_config.d/60-lab.conf"
@@ -39,6 +39,7 @@ def test_what_is_stricter_stays_and_what_sshd_has_not_read_is_refused(own: Site)
         done = run(own.name, HARDEN, hardening_level="baseline", only="ssh,accounts")
         assert done.status == 0, done.problem
         assert ("connected anew: the change stays" in done.log) is changes
+    hardened = last_run(own.server)
     assert out("sshd -T | grep -E '^(maxauthtries|allowtcpforwarding|x11forwarding) ' | sort").splitlines() == [
         "allowtcpforwarding no", "maxauthtries 2", "x11forwarding no",
     ]  # fmt: skip
@@ -57,4 +58,10 @@ def test_what_is_stricter_stays_and_what_sshd_has_not_read_is_refused(own: Site)
     out(f"{STRICT} >{CONF}; chmod 0644 {CONF}")
     done = run(own.name, HARDEN, undo=True)
     assert done.status == 0, done.problem
+    assert difference(before, looks(own.server)) == []
+    # Nothing is noted of what sshd was told by us, and going back would have it read what nobody has put into use.
+    out(f"echo 'AllowUsers nobody' >>{CONF}")
+    refused = run(own.name, ROLLBACK, run=hardened)
+    assert refused.status == 1 and "has changed since sshd read it" in " ".join(refused.log.split()), refused.problem
+    out(f"{STRICT} >{CONF}")
     assert difference(before, looks(own.server)) == []

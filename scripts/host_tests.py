@@ -50,6 +50,9 @@ FREE_FROM = f"{HOSTS}/test_refusals.py"
 # How pytest's summary names what did not pass; its reasons are cut at the width of the screen.
 FAILED = re.compile(r"(FAILED|ERROR) tests/\S+")
 REASON = 600
+# What fills a line of that width: between a test's name and its share, or on both sides of a title.
+PADDING = re.compile(r"([ =_-])\1{49,}")
+SHORTER = r"\1" * 5
 
 
 def start(name: str) -> subprocess.Popen[str]:
@@ -66,7 +69,7 @@ def follow(name: str, run: subprocess.Popen[str], free: threading.Event, failed:
             if line.startswith(FREE_FROM):
                 free.set()
             if line.strip():
-                print(f"{name:{WIDTH}} | {line.rstrip()}", flush=True)
+                print(f"{name:{WIDTH}} | {PADDING.sub(SHORTER, line.rstrip())}", flush=True)
             if FAILED.match(line):
                 failed.append(line.strip()[:REASON])
     free.set()

@@ -79,18 +79,20 @@ def assert_second_run_changes_nothing(lab: str, on: Sequence[Server]) -> None:
     assert {server.name: services(server) for server in on} == before
 
 
+# In which somebody notices a restart.
+PATIENCE_SECONDS = 5
 # Until new workers answer, on a machine with more to do than processors.
 RENEWAL_SECONDS = 60
 
 
 @contextmanager
 def polling(
-    urls: Mapping[str, str | Request], every: float = 0.05, patience: float = 5
+    urls: Mapping[str, str | Request], every: float = 0.05, patience: float = PATIENCE_SECONDS
 ) -> Iterator[dict[str, list[tuple[float, str]]]]:
     """While the block runs, ask each URL or request again and again; gives every failure with its moment, by name.
 
     No answer within ``patience`` seconds is a failure. While workers are renewed, connections wait until the new ones
-    have started, which on a busy machine takes longer than the five in which somebody notices a restart.
+    have started, which on a busy machine takes RENEWAL_SECONDS at most.
     """
     failures: dict[str, list[tuple[float, str]]] = {name: [] for name in urls}
     counts = dict.fromkeys(urls, 0)

@@ -31,7 +31,9 @@ def test_the_last_lines_say_what_failed_and_why(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert rows(monkeypatch, tmp_path, FAILS + PASSES, BREAKS) == 1
-    *_, words, bad, on = capfd.readouterr().out.splitlines()
+    *shown, words, bad, on = capfd.readouterr().out.splitlines()
+    assert "first  | tests/test_first.py::test_good PASSED     [100%]" in shown
+    assert "second | ===== short test summary info =====" in shown
     assert words.startswith("the first row failed (1), the second row failed (1), in ")
     assert bad.startswith("FAILED tests/test_first.py::test_bad - ") and "why it failed" in bad
     assert on == "ERROR tests/test_second.py::test_on - OSError: no host"

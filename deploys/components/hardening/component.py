@@ -15,9 +15,8 @@ from deploys import facts, operations
 from deploys.components.hardening import registry
 from deploys.components.hardening.controls import Want
 from deploys.components.hardening.plan import text
-from deploys.components.hardening.refusals import refusals, undoing
+from deploys.components.hardening.refusals import HAS_READ, refusals, undoing
 from deploys.components.hardening.settings import HardeningSettings
-from deploys.components.hardening.sshd_files import UNREAD
 from deploys.lib.component import Component, ConfigFile, Here, Link, Probe
 from deploys.lib.programs import program_folder
 from deploys.lib.render import ROOT, render
@@ -131,7 +130,7 @@ HARDENING = Component(
     problems=lambda here: registry.problems(here.settings(HardeningSettings)),
     refusals=lambda here: refusals(want(here)) if is_on(here) else undoing(),
     # Going back may bring hardening to where it was undone, so that nothing is noted of what sshd was told by us.
-    back_refusals=(Probe("sshd has read its files as they are", UNREAD),),
+    back_refusals=(HAS_READ,),
     probes=probes,
     remarks=left,
     # A connection that hangs takes 10 s, and sshd may have many to end.

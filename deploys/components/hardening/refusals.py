@@ -50,6 +50,9 @@ READS_OURS = (
 )
 
 
+HAS_READ = Probe("sshd has read its files as they are", UNREAD)
+
+
 def concerns_sshd(control: Control, want: Want) -> bool:
     """Whether sshd reads its files anew for it."""
     return any("ssh" in (item.get("file"), item.get("service")) for item in control.items(want))
@@ -57,7 +60,7 @@ def concerns_sshd(control: Control, want: Want) -> bool:
 
 def undoing() -> list[Probe]:
     """Where nothing of sshd's is asked for: what was, is undone."""
-    return [Probe("sshd has read its files as they are", f"{TOLD_BY_US}; {UNREAD}")]
+    return [Probe(HAS_READ.name, f"{TOLD_BY_US}; {HAS_READ.command}")]
 
 
 def refusals(want: Want) -> list[Probe]:
@@ -67,7 +70,7 @@ def refusals(want: Want) -> list[Probe]:
     found = []
     if any(control.id in held and concerns_sshd(control, want) for control in asked_for(want.s)):
         found.append(Probe("the port that this run came in at stays open", PORT_STAYS))
-        found.append(Probe("sshd has read its files as they are", UNREAD))
+        found.append(HAS_READ)
         found.append(Probe("sshd reads a file of ours", READS_OURS))
     else:
         found += undoing()

@@ -7,7 +7,13 @@ from tests.host.lab.conftest import Deployed, suite
 from tests.host.lab.test_changes import alive_url
 from tests.host.support import Server
 from tests.host.support_lab import SITE, VERIFY, run
-from tests.host.support_watch import assert_second_run_changes_nothing, differences, picture, polling
+from tests.host.support_watch import (
+    PATIENCE_SECONDS,
+    assert_second_run_changes_nothing,
+    differences,
+    picture,
+    polling,
+)
 
 
 def gateways(site: Deployed) -> list[Server]:
@@ -51,7 +57,7 @@ def test_two_gateways_are_changed_one_after_the_other(split: Deployed) -> None:
         assert "PORTCULLIS_TEST" in server.out(f"cat {ENVIRONMENT}")
     # Whoever was not answered has waited meanwhile.
     down = [
-        [(moment, moment + (5 if "timed out" in why else 0)) for moment, why in failures[server.name]]
+        [(moment, moment + (PATIENCE_SECONDS if "timed out" in why else 0)) for moment, why in failures[server.name]]
         for server in (first, second)
     ]
     assert all(down), "a restart that nobody can notice was none"

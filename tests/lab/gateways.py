@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-import socket
 import subprocess
 import threading
 import time
@@ -27,6 +26,7 @@ from deploys.components.litellm.component import LITELLM
 from deploys.lib.component import Here
 from tests.lab.doubles.provider import Double
 from tests.lab.real_litellm import PYTHON, environment
+from tests.ports import free_port
 from tests.unit import site
 
 # What a machine without PostgreSQL and Redis cannot have; the host tier proves the settings behind it.
@@ -105,12 +105,6 @@ def playing(folder: Path) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def compiled(values: Mapping[str, str], **settings: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -20,7 +20,7 @@ from deploys.components import postgres_tls
 from deploys.components.postgres_settings import PostgresSettings
 from deploys.lib.component import Here
 from deploys.lib.scram import verifier
-from tests.lab.gateways import free_port
+from tests.ports import free_port
 from tests.unit import site
 from tests.unit.test_postgres_tls import FOLDER, POSTGRES, texts, url
 

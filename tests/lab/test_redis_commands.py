@@ -16,8 +16,8 @@ import redis
 from deploys.components import redis_commands
 from deploys.components.redis import REDIS
 from deploys.components.redis_settings import RedisSettings
-from tests.lab.gateways import free_port
 from tests.lab.real_litellm import NEEDED, PYTHON
+from tests.ports import free_port
 from tests.unit import site
 
 SERVER = shutil.which("redis-server")

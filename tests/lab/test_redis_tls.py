@@ -20,8 +20,9 @@ from deploys.components.litellm.config import SELFTEST
 from deploys.components.redis import REDIS
 from deploys.components.redis_tls import GATEWAY_AUTHORITY
 from deploys.lib.component import ConfigFile, Here
-from tests.lab.gateways import Gateway, free_port, running, until_alive
+from tests.lab.gateways import Gateway, running, until_alive
 from tests.lab.real_litellm import NEEDED, PYTHON, environment
+from tests.ports import free_port
 from tests.unit import certificates, site
 from tests.waiting import eventually
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import time
@@ -24,6 +23,7 @@ from tests.lab import cache
 from tests.lab.artefacts import ollama, tree
 from tests.lab.artefacts.tiny_model import SENTENCE
 from tests.local_server import serving
+from tests.ports import free_port
 
 FOLDER = cache.find("artefacts", tree.key())
 pytestmark = pytest.mark.skipif(
@@ -119,9 +119,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(installed: Path, registry: str, tmp_path: Path) -> Iterator[Ollama]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     running = Ollama(installed / "bin" / "ollama", port, registry, tmp_path)
     command, environment = [running.program, "serve"], {**os.environ, **running.environment()}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -233,9 +231,7 @@ def test_without_its_library_folder_it_fails_as_the_real_one_does(
 ) -> None:
     shutil.copytree(installed / "bin", tmp_path / "copy" / "bin")
     server.pull("tiny")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     alone = Ollama(tmp_path / "copy" / "bin" / "ollama", port, server.registry, server.home)
     environment = {**os.environ, **alone.environment()}
     command = [alone.program, "serve"]

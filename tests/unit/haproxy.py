@@ -20,6 +20,7 @@ from typing import Any
 from deploys.components.edge import EDGE
 from tests.lab.programs import WAY
 from tests.local_server import serving
+from tests.ports import free_port
 from tests.unit import site
 
 PROGRAM = shutil.which("haproxy", path=WAY)
@@ -160,12 +161,6 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
             return
 
     return Handler
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _written(folder: Path, **data: Any) -> Path:

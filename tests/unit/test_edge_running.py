@@ -9,8 +9,9 @@ from http.client import HTTPConnection
 import pytest
 
 from deploys.components.edge import BASE_MB, BUFFER, CONNECTION_KB, EDGE, KEY_HEADERS
+from tests.ports import free_port
 from tests.unit import site
-from tests.unit.haproxy import CLIENT, NAME, OTHER, PROGRAM, Streams, free_port, running
+from tests.unit.haproxy import CLIENT, NAME, OTHER, PROGRAM, Streams, running
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="needs haproxy: apt-get install haproxy")
 BAD, OURS = "/v1/models/refused-by-litellm", "/v1/models/refused-by-a-provider"

@@ -17,15 +17,10 @@ from pathlib import Path
 import pytest
 from portcullis_health.notify import Notifier
 
+from tests.ports import free_port
 from tests.unit.test_health_app_support import HANG, SECRETS, settings, write_settings
 
 PAYLOAD = Path(__file__).parents[2] / "payload/health"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

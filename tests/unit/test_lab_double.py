@@ -6,7 +6,6 @@ import gzip
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 
 from tests.lab.doubles import provider
 from tests.lab.doubles.provider import Double
+from tests.ports import free_port
 from tests.unit.test_structure import imports
 
 CHAT = "/v1/chat/completions"
@@ -167,9 +167,7 @@ def test_a_body_in_chunks_is_read_whole(port: int) -> None:
 def test_the_file_runs_alone_with_nothing_but_python(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in imports(Path(provider.__file__))} <= set(sys.stdlib_module_names)
     alone = shutil.copy(provider.__file__, tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-I", alone, str(port), str(tmp_path / "log")])
     try:
         for _ in range(100):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from deploys.components.litellm import install as litellm_install
+from tests.ports import free_port
 from tests.unit.launcher import imported, lay_out, refused, started
 
 
@@ -32,13 +33,6 @@ def served(folder: Path, **variables: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def test_a_stray_pth_file_stops_a_start_and_a_check(
@@ -66,13 +60,13 @@ def test_a_busy_port_is_refused(
     launch: ModuleType, capsys: pytest.CaptureFixture[str], family: socket.AddressFamily, address: str
 ) -> None:
     """LiteLLM would take another one without a word."""
+    port = free_port()
     with socket.socket(family) as other:
         try:
-            other.bind((address, 0))
+            other.bind((address, port))
         except OSError as error:
             pytest.skip(f"this machine has no {address}: {error.strerror}")
         other.listen()
-        port = other.getsockname()[1]
         status, said = refused(capsys, launch.serve, ["--host", address, "--port", str(port)])
         assert (status, said) == (3, f"portcullis: cannot listen on {address} port {port}: Address already in use")
     launch.refuse_busy_port(address, port)

@@ -14,8 +14,9 @@ import pytest
 from deploys.components import ollama_guard
 from deploys.components.ollama import OLLAMA
 from tests.local_server import serving
+from tests.ports import free_port
 from tests.unit import site
-from tests.unit.haproxy import CLIENT, OTHER, PROGRAM, free_port, until_listening
+from tests.unit.haproxy import CLIENT, OTHER, PROGRAM, until_listening
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="needs haproxy: apt-get install haproxy")
 

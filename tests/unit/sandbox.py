@@ -74,6 +74,16 @@ class Done:
     sentence: str
 
 
+def unpack(change: Change, folder: Path) -> list[tarfile.TarInfo]:
+    """Put what is sent for a change into ``folder``, and say what came."""
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
+        # Python 3.14 has it by itself; Debian 12's does not know it.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
+        return archive.getmembers()
+
+
+@dataclass
 class Sandbox:
     """``etc`` is what a component wants to change; ``fake`` is the state of the fake service manager."""
 
@@ -120,8 +130,7 @@ class Sandbox:
         folder = self.state / "staged" / f"{change.component}.{run}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
-            archive.extractall(folder, filter="data")
+        unpack(change, folder)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Variables that move everything into the sandbox, for the programs and for the fake ones they call."""

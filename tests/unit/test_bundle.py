@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from deploys.lib.bundle import Change, bundle
 from deploys.lib.component import ConfigFile, Link, Probe, Provision
+from tests.unit.sandbox import unpack
 
 FILE = ConfigFile("/etc/a", "text\n")
 
@@ -31,9 +32,7 @@ def test_a_bundle_unpacks_to_what_the_host_works_from(tmp_path: Path) -> None:
         probes=(Probe("answers", "curl", 7),),
         note='{"revision": "r"}',
     )
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(bundle(change)))) as archive:
-        archive.extractall(tmp_path, filter="data")
-        assert {info.mode for info in archive} == {0o600}, "none of it is for others"
+    assert {info.mode for info in unpack(change, tmp_path)} == {0o600}, "none of it is for others"
     assert (tmp_path / "f" / "1").read_text() == "text\n"
     assert (tmp_path / "files.tsv").read_text().splitlines() == [
         "file\t0644\troot\troot\trestart\t/etc/a\t",

@@ -8,7 +8,6 @@ launch.py migrate   CONFIG                bring the database to this version's s
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import re
@@ -67,51 +66,10 @@ def serve(arguments: list[str]) -> None:
     from gunicorn.config import GracefulTimeout
 
     GracefulTimeout.default = int(os.environ.get("GRACEFUL_SHUTDOWN_TIMEOUT", "30"))
-    note_finished_workers(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers")
-    write_spend_at_the_end()
+    import litellm_serving
+
+    litellm_serving.arrange(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers")
     run_litellm(arguments)
-
-
-def note_finished_workers(folder: Path) -> None:
-    """Let every worker that has finished starting say so in ``folder``, in a file named after its process.
-
-    LiteLLM's own readiness is answered by any one worker, so one that hangs while it starts goes unnoticed. The file
-    holds when the process began, in clock ticks since boot, because a number may come again.
-    """
-    from uvicorn.lifespan.on import LifespanOn
-
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    startup = LifespanOn.startup
-
-    async def startup_and_note(self: LifespanOn) -> None:
-        await startup(self)
-        if not self.should_exit:
-            began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-            (folder / str(os.getpid())).write_text(began)
-
-    LifespanOn.startup = startup_and_note  # type: ignore[method-assign]
-
-
-def write_spend_at_the_end() -> None:
-    """LiteLLM ends a worker without writing what it has collected of spend: every reload would lose some."""
-    from uvicorn.lifespan.on import LifespanOn
-
-    shutdown = LifespanOn.shutdown
-
-    async def write_and_shutdown(self: LifespanOn) -> None:
-        from litellm.proxy import proxy_server as proxy
-
-        if proxy.prisma_client is not None:
-            work = proxy.update_spend(proxy.prisma_client, proxy.db_writer_client, proxy.proxy_logging_obj)
-            try:
-                await asyncio.wait_for(work, 10)
-            except Exception as error:
-                print(f"portcullis: what was spent is not written: {type(error).__name__}", file=sys.stderr, flush=True)
-        await shutdown(self)
-
-    LifespanOn.shutdown = write_and_shutdown  # type: ignore[method-assign]
 
 
 def run_litellm(arguments: list[str]) -> None:

@@ -4,8 +4,9 @@
     workers.py UNIT COUNT CONFIG FOLDER
 
 LiteLLM's own readiness answers from any one worker, so a worker that hangs while it starts is not noticed by it.
-Every worker that has finished leaves a file in FOLDER (launch.py), named by its number where it runs: in a container
-that is another one than here. Runs as root with the system's Python.
+Every worker that has finished leaves a file in FOLDER (litellm_serving.py), named by its number where it runs: in a
+container that is another one than here. One that only ends the requests it has says so there and does not count: a
+stream may go on for minutes with the configuration it began with. Runs as root with the system's Python.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ def inside(pid: int) -> str:
     return next((line.split()[-1] for line in lines if line.startswith("NSpid:")), str(pid))
 
 
-def finished(process: Process, folder: Path) -> bool:
+def note(process: Process, folder: Path) -> str:
+    """When the process that wrote the note began, `ending`, or nothing."""
     try:
-        return int((folder / inside(process.pid)).read_text()) == process.began
-    except (OSError, ValueError):
-        return False
+        return (folder / inside(process.pid)).read_text().strip()
+    except OSError:
+        return ""
 
 
 def output(*command: str) -> str:
@@ -94,14 +96,17 @@ def main() -> int:
     command = known[master].command if master in known else b""
     # gunicorn forks its workers, so they have the master's own command line; other children have not.
     workers = [process for process in running if process.parent == master and process.command == command]
+    notes = {process: note(process, folder) for process in workers}
     changed = config.stat().st_mtime
-    done = [process for process in workers if finished(process, folder)]
+    done = [process for process in workers if notes[process] == str(process.began)]
+    ending = [process for process in workers if notes[process] == "ending"]
     old = [process for process in done if since_epoch(process.began) + 1 < changed]
     good = len(done) - len(old)
-    hung = len(workers) - len(done)
+    hung = len(workers) - len(done) - len(ending)
     print(f"{good} of {count} workers finished starting", end="")
     print(f", {hung} have not" if hung else "", end="")
-    print(f", {len(old)} are older than {config}" if old else "")
+    print(f", {len(old)} are older than {config}" if old else "", end="")
+    print(f", {len(ending)} more end the requests they have" if ending else "")
     return 0 if good == count and not hung and not old else 1
 
 

@@ -81,18 +81,13 @@ def assert_second_run_changes_nothing(lab: str, on: Sequence[Server]) -> None:
 
 # In which somebody notices a restart.
 PATIENCE_SECONDS = 5
-# Until new workers answer, on a machine with more to do than processors.
-RENEWAL_SECONDS = 60
 
 
 @contextmanager
-def polling(
-    urls: Mapping[str, str | Request], every: float = 0.05, patience: float = PATIENCE_SECONDS
-) -> Iterator[dict[str, list[tuple[float, str]]]]:
+def polling(urls: Mapping[str, str | Request], every: float = 0.05) -> Iterator[dict[str, list[tuple[float, str]]]]:
     """While the block runs, ask each URL or request again and again; gives every failure with its moment, by name.
 
-    No answer within ``patience`` seconds is a failure. While workers are renewed, connections wait until the new ones
-    have started, which on a busy machine takes RENEWAL_SECONDS at most.
+    No answer within PATIENCE_SECONDS is a failure.
     """
     failures: dict[str, list[tuple[float, str]]] = {name: [] for name in urls}
     counts = dict.fromkeys(urls, 0)
@@ -104,7 +99,7 @@ def polling(
         while not stop.is_set():
             began = time.monotonic()
             try:
-                with opener.open(url, timeout=patience) as answer:
+                with opener.open(url, timeout=PATIENCE_SECONDS) as answer:
                     answer.read()
             except (HTTPError, URLError, OSError) as error:
                 failures[name].append((began, str(error)[:80]))
@@ -119,6 +114,6 @@ def polling(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(patience + 5)
+            thread.join(PATIENCE_SECONDS + 5)
         for name in urls:
             say(f"      {name}: {len(failures[name])} of {counts[name]} polls failed")

@@ -31,6 +31,9 @@ def run_server():
     from litellm.proxy.db import check_migration
     from gunicorn.config import GracefulTimeout
     from uvicorn.lifespan.on import LifespanOn
+    from gunicorn.arbiter import Arbiter
+    from uvicorn.server import Server
+    found["arranged"] = [one.__module__ for one in (Arbiter.reload, Arbiter.manage_workers, Server.shutdown)]
     found["grace"] = GracefulTimeout.default
     found["schemas"] = check_migration.check_prisma_schema_diff("postgresql://u:secret@h/d")
     lifespan = LifespanOn(os.environ.get("FAILS") == "1")
@@ -56,8 +59,10 @@ def check_prisma_schema_diff(db_url=None):
     return f"prisma migrate diff --from-url {db_url}"
 """,
     "gunicorn/__init__.py": "",
+    "gunicorn/arbiter.py": "class Arbiter:\n    def reload(self): pass\n    def manage_workers(self): pass\n",
     "gunicorn/config.py": "class GracefulTimeout:\n    default = 30\n",
     "uvicorn/__init__.py": "",
+    "uvicorn/server.py": "class Server:\n    async def shutdown(self, sockets=None): pass\n",
     "uvicorn/lifespan/__init__.py": "",
     "uvicorn/lifespan/on.py": """
 class LifespanOn:
@@ -108,7 +113,8 @@ def started(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
     environment = {
         "PATH": os.environ["PATH"],
         "LC_ALL": "C.UTF-8",
-        "PYTHONPATH": str(folder / "fakes"),
+        # Its own folder is the first place where a program looks; here it is read by another.
+        "PYTHONPATH": f"{folder / 'fakes'}:{PROGRAM.parent}",
         "RUNTIME_DIRECTORY": str(folder / "run"),
         **variables,
     }

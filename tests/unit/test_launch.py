@@ -93,6 +93,10 @@ def test_requests_under_way_get_as_long_as_is_set(fakes: Path, variables: dict[s
     assert served(fakes, **variables)["grace"] == seconds
 
 
+def test_workers_are_renewed_and_end_as_tests_lab_test_serving_has_it(fakes: Path) -> None:
+    assert served(fakes)["arranged"] == ["litellm_serving"] * 3
+
+
 def test_a_worker_notes_that_it_finished_starting_and_one_that_failed_does_not(fakes: Path) -> None:
     notes = fakes / "run" / "workers"
     notes.mkdir()

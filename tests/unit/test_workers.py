@@ -44,10 +44,13 @@ class Unit:
     folder: Path
 
     def finished(self, *pids: int, began: str = "") -> None:
-        """Note workers as launch.py does when they finish starting; ``began`` instead of when they really did."""
+        """Note workers as they do when they finish starting; ``began`` instead of when they really did."""
         for pid in pids:
             ticks = began or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
             (self.folder / "workers" / str(pid)).write_text(ticks)
+
+    def ending(self, pid: int) -> None:
+        (self.folder / "workers" / str(pid)).write_text("ending")
 
     def main_pid(self, pid: int) -> None:
         path = self.folder / "systemctl"
@@ -86,6 +89,14 @@ def test_all_finished(unit: Unit) -> None:
 def test_one_hangs_while_it_starts(unit: Unit) -> None:
     unit.finished(unit.workers[0])
     assert unit.ask() == (1, "1 of 2 workers finished starting, 1 have not")
+
+
+def test_one_that_only_ends_its_requests_is_no_worker_any_more(unit: Unit) -> None:
+    """A stream may go on for minutes after a reload, with the configuration it began with."""
+    unit.finished(unit.workers[0])
+    unit.ending(unit.workers[1])
+    assert unit.ask(count=1) == (0, "1 of 1 workers finished starting, 1 more end the requests they have")
+    assert unit.ask(count=2)[0] == 1
 
 
 def test_one_never_began(unit: Unit) -> None:

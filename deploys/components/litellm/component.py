@@ -25,6 +25,7 @@ from deploys.components.litellm.probes import (
     CONFIG,
     ENVIRONMENT,
     LAUNCH,
+    SERVING,
     WORKERS,
     base_url,
     probes,
@@ -34,13 +35,7 @@ from deploys.components.litellm.probes import (
 )
 from deploys.components.litellm.runtime import UNIT, install_image, service_files, unit
 from deploys.components.litellm.runtime import problems as runtime_problems
-from deploys.components.litellm.settings import (
-    BASE_MB,
-    PAYLOAD,
-    WORKER_MB,
-    LitellmSettings,
-    default_workers,
-)
+from deploys.components.litellm.settings import BASE_MB, PAYLOAD, WORKER_MB, LitellmSettings, default_workers
 from deploys.lib.component import CLIENTS, Component, ConfigFile, Here, Link, Listener, Probe, Provision
 from deploys.lib.network import routable
 from deploys.lib.probes import oneshot
@@ -50,7 +45,7 @@ from deploys.lib.sizing import Demand, Machine
 
 # Index builds on a large spend log take long, and cut off they are repaired by hand: the unit's hour and a little.
 CHECK_SECONDS = 3900
-# A start takes 10-20 s on two busy cores, migrations excluded; a reload as long for its new workers.
+# A start takes 10-20 s on two busy cores, migrations excluded; a reload four of them at most (litellm_serving.py).
 READY_SECONDS = 180
 
 
@@ -64,6 +59,7 @@ def config_files(here: Here) -> list[ConfigFile]:
 
     files = [
         ConfigFile(LAUNCH, (PAYLOAD / "launch.py").read_text(), mode="0755"),
+        ConfigFile(SERVING, (PAYLOAD / "litellm_serving.py").read_text()),
         ConfigFile(WORKERS, (PAYLOAD / "workers.py").read_text(), mode="0755", effect="none"),
         # gunicorn reads the configuration again on SIGHUP, and nothing else: all other files need a restart.
         ConfigFile(

@@ -22,6 +22,8 @@ from deploys.lib.runtime import contained
 CONFIG = "/etc/litellm/config.yaml"
 ENVIRONMENT = "/etc/litellm/.env"
 LAUNCH = f"{TOOLS}/litellm-launch.py"
+# The launcher imports it from its own folder.
+SERVING = f"{TOOLS}/litellm_serving.py"
 WORKERS = f"{TOOLS}/litellm-workers.py"
 SITE = "lib/python3*/site-packages"
 

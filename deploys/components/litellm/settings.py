@@ -97,7 +97,7 @@ class LitellmSettings(ReliabilitySettings, StateSettings, ObservabilitySettings,
     recycle: Literal["timer", "max_requests", "off"] = Field(
         "timer",
         description="How workers are renewed: `timer` reloads at `litellm_recycle_calendar`, new workers first; "
-        "`max_requests` ends each after `litellm_max_requests`, which resets idle connections; `off`.",
+        "`max_requests` ends each after `litellm_max_requests`, and starts another then; `off`.",
     )
     recycle_calendar: str = Field(
         "Sun *-*-* 04:00:00",

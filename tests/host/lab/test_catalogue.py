@@ -13,7 +13,7 @@ from tests.host.lab.test_changes import alive_url
 from tests.host.support_double import APP_KEY, BASE, Double
 from tests.host.support_http import Gateway, Reply
 from tests.host.support_lab import SITE, main_pid, run
-from tests.host.support_watch import RENEWAL_SECONDS, polling
+from tests.host.support_watch import polling
 from tests.lab.doubles.expected import ANSWER, KEYS, ROWS, Expected
 
 GATEWAY = "litellm.service"
@@ -71,7 +71,7 @@ def test_a_real_llama_cpp_answers_chats_and_embeddings(routed: Double) -> None:
     wanted = support_double.settings()
     wanted["litellm_models"] = [*wanted["litellm_models"], *more]  # type: ignore[misc]
     master = main_pid(server, GATEWAY)
-    with polling({"one more model": alive_url(server)}, patience=RENEWAL_SECONDS) as failures:
+    with polling({"one more model": alive_url(server)}) as failures:
         done = run("ht-trixie", SITE, "--diff", environment=support_double.ENVIRONMENT, **wanted)
     try:
         assert done.status == 0, done.problem

@@ -9,7 +9,7 @@ from tests.host.lab.conftest import Deployed
 from tests.host.support import Server
 from tests.host.support_http import Gateway
 from tests.host.support_lab import AUDIT, SITE, VERIFY, main_pid, run, say
-from tests.host.support_watch import RENEWAL_SECONDS, differences, files_only, picture, polling
+from tests.host.support_watch import differences, files_only, picture, polling
 
 GATEWAY = "litellm.service"
 
@@ -27,7 +27,7 @@ def test_a_change_of_the_configuration_is_a_reload(trixie: Deployed) -> None:
     """The list of models is new, the master process the same, every worker another, and nobody was turned away."""
     server, gateway = trixie.server, Gateway(trixie.server)
     master, old = main_pid(server, GATEWAY), workers(server)
-    with polling({"reload": alive_url(server)}, patience=RENEWAL_SECONDS) as failures:
+    with polling({"reload": alive_url(server)}) as failures:
         done = run(trixie.name, SITE, ollama_embedding_models=[], litellm_cooldown_time=31)
     assert done.status == 0, done.problem
     assert "reload litellm.service" in done.log

@@ -18,7 +18,7 @@ from tests.host.support_http import Gateway
 from tests.host.support_lab import run, until
 from tests.host.support_many import asking, chats, connections_under_load, locked, many, rows, same, spent
 from tests.host.support_state import DRAIN_SECONDS, KEYS, MAX_REQUESTS, PRICE, WRITE_LATE, Sparing, forget
-from tests.host.support_watch import RENEWAL_SECONDS, polling
+from tests.host.support_watch import polling
 from tests.host.test_redis import cli
 from tests.waiting import eventually
 
@@ -90,7 +90,7 @@ def test_recycle_calendar_renews_the_workers_and_nobody_notices(lavish: Gateway)
     )
     try:
         with (
-            polling({"renewal": alive_url(server)}, patience=RENEWAL_SECONDS) as failures,
+            polling({"renewal": alive_url(server)}) as failures,
             asking(lavish, "second") as statuses,
         ):
             until(lambda: not old & workers(server), 120, "all workers are new ones")

@@ -14,7 +14,7 @@ from tests.host.support import Server
 from tests.host.support_http import Gateway
 from tests.host.support_lab import SITE, VERIFY, Running, run, say, until
 from tests.host.support_ledger import HISTORY, ROLLBACK, last_run, runs, state, torn
-from tests.host.support_watch import RENEWAL_SECONDS, differences, polling
+from tests.host.support_watch import differences, polling
 
 REDIS_CONFIG = "/etc/redis/redis.conf"
 # State by name, and what makes it of the one before: a reload, a restart of two services and another version, and one
@@ -110,7 +110,7 @@ def test_going_back_over_a_change_of_the_configuration_is_quick(trixie: Deployed
     assert run(trixie.name, ROLLBACK, run=SEEN["B"][0]).status == 0
     deployed = run(trixie.name, SITE, **{**change("B"), "litellm_cooldown_time": 77})
     assert deployed.status == 0, deployed.problem
-    with polling({"rollback": alive_url(server)}, patience=RENEWAL_SECONDS) as failures:
+    with polling({"rollback": alive_url(server)}) as failures:
         going = Running(trixie.name, ROLLBACK)
         until(lambda: going.operation == "Summary" or not going.alive(), 120, "the gateway serves as before")
         serving = time.monotonic() - going.began

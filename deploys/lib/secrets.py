@@ -13,6 +13,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+# What `make secrets` makes (scripts/make_secrets.py); any other value comes from a provider or from people.
+MADE = frozenset(
+    {
+        *("LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "SITE_TLS_SECRET"),
+        *("POSTGRES_PASSWORD", "POSTGRES_HEALTH_PASSWORD", "REDIS_PASSWORD", "REDIS_HEALTH_PASSWORD"),
+        *("BACKUPS_PASSPHRASE", "BACKUPS_CONFIGURATION_PASSPHRASE", "BACKUPS_TLS_SECRET"),
+    }
+)
 FORMS = "env:NAME, file:PATH or cmd:COMMAND"
 # A private key as it is kept in a file: the only value of several lines that is let through.
 PEM = re.compile(r"(-----BEGIN [A-Z0-9 ]+-----\n[^\r\0]+?\n-----END [A-Z0-9 ]+-----\s*)+")
@@ -77,7 +85,8 @@ def _lookup(reference: str, stored: Mapping[str, str], hint: str) -> str:
     if kind == "env":
         value = os.environ.get(rest, stored.get(rest))
         if value is None:
-            raise SecretError(f"env:{rest} is set neither in the environment nor in {hint}; `make secrets` creates it")
+            mend = "`make secrets` creates it" if rest in MADE else f"export it, or add a line {rest}=... to that file"
+            raise SecretError(f"env:{rest} is set neither in the environment nor in {hint}; {mend}")
         return value
     if kind == "file":
         path = Path(rest).expanduser()

@@ -142,8 +142,8 @@ def test_what_makes_no_sense_is_refused_with_one_sentence(of: str) -> None:
     )
     said = refused(**{f"{of}_tls": "site", f"{of}_tls_secret": "env:NOWHERE"})
     assert said == (
-        f"{of}_tls_secret: env:NOWHERE is set neither in the environment nor in secrets/test.env; `make secrets` "
-        "creates it"
+        f"{of}_tls_secret: env:NOWHERE is set neither in the environment nor in secrets/test.env; export it, or "
+        "add a line NOWHERE=... to that file"
     )
     weak = refused(**{f"{of}_tls": "site", f"{of}_tls_secret": "cmd:echo aaaaaaaaaaaaaaaaaaaaaaaa"})
     assert weak == f"{of}_tls_secret: repeats too few different characters; `make secrets` makes strong values"

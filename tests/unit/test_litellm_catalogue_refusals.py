@@ -210,5 +210,5 @@ def test_no_refusal_and_no_repr_shows_a_key() -> None:
 def test_a_missing_key_is_said_under_the_entry() -> None:
     assert refused({**OPENAI, "api_key": "env:NOT_THERE"}) == [
         "litellm_models[1].api_key: env:NOT_THERE is set neither in the environment nor in secrets/test.env; "
-        "`make secrets` creates it"
+        "export it, or add a line NOT_THERE=... to that file"
     ]

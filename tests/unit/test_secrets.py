@@ -68,7 +68,12 @@ def test_a_literal_is_refused_and_not_repeated(literal: str) -> None:
     [
         (
             "env:NOT_SET",
-            "env:NOT_SET is set neither in the environment nor in secrets/x.env; `make secrets` creates it",
+            "env:NOT_SET is set neither in the environment nor in secrets/x.env; export it, or add a line "
+            "NOT_SET=... to that file",
+        ),
+        (
+            "env:LITELLM_SALT_KEY",
+            "env:LITELLM_SALT_KEY is set neither in the environment nor in secrets/x.env; `make secrets` creates it",
         ),
         ("file:/nowhere/at/all", "file:/nowhere/at/all cannot be read: No such file or directory"),
         ("file:/", "file:/ cannot be read: Is a directory"),
@@ -142,6 +147,10 @@ def test_a_weak_secret_is_refused_and_not_repeated(value: str, why: str) -> None
             lambda ref: SecretStr(value if ref == "env:WEAK" else STRONG),
         )
     assert caught.value.problems == [f"redis_password: {why}; `make secrets` makes strong values"]
+
+
+def test_whoever_lacks_a_secret_is_sent_to_make_secrets_for_what_it_makes_and_for_nothing_else() -> None:
+    assert set(make_secrets.MAKE) == secrets.MADE
 
 
 def test_make_secrets_makes_strong_private_values_and_never_a_second_time(

@@ -21,7 +21,7 @@ demo-down: venv ## Remove the demo's host
 test: programs check ## Every test: check, and the host tier on disposable hosts (but for some that are long, README.md)
 	PORTCULLIS_THOROUGH=1 $(PY) -m pytest -q -n 2 tests/unit -m thorough
 	-$(PY) -m tests.lab mirror
-	PORTCULLIS_LITELLM_PYTHON=$$($(PY) -m tests.lab litellm) $(PY) scripts/host_tests.py
+	litellm=$$($(PY) -m tests.lab litellm) && PORTCULLIS_LITELLM_PYTHON=$$litellm $(PY) scripts/host_tests.py
 
 programs: venv
 	-@$(PY) -m tests.lab programs

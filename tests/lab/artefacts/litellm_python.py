@@ -22,6 +22,8 @@ def ensure() -> Path:
             # It is moved to its final place when it is complete.
             run([UV, "venv", "--relocatable", "--python", sys.executable, target / "venv"], say)
             python = target / "venv" / "bin" / "python"
-            run([UV, "pip", "install", "--python", python, "--require-hashes", "-r", REQUIREMENTS], say)
+            # A company's proxy is trusted through the system's store.
+            install = [UV, "pip", "install", "--system-certs", "--python", python]
+            run([*install, "--require-hashes", "-r", REQUIREMENTS], say)
 
     return cache.build_once("litellm", key, build) / "venv" / "bin" / "python"

@@ -68,7 +68,7 @@ def serve(arguments: list[str]) -> None:
     GracefulTimeout.default = int(os.environ.get("GRACEFUL_SHUTDOWN_TIMEOUT", "30"))
     import litellm_serving
 
-    litellm_serving.arrange(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers")
+    litellm_serving.arrange(Path(os.environ["RUNTIME_DIRECTORY"]) / "workers", GracefulTimeout.default)
     run_litellm(arguments)
 
 

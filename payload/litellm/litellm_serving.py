@@ -1,6 +1,7 @@
 """What the launcher arranges for the workers: they say when they started, are renewed in turn, and end well.
 
-Imported by launch.py just before it starts LiteLLM, in the gateway's own Python.
+Imported by launch.py just before it starts LiteLLM, in the gateway's own Python. gunicorn and uvicorn are patched, at
+the versions of the lock; tests/lab/test_serving.py runs them.
 """
 
 from __future__ import annotations
@@ -10,29 +11,55 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# What stands in the note of a worker that takes no requests any more and ends those it has.
-ENDING = "ending"
-# gunicorn's `keepalive`, which LiteLLM leaves as it is, ends an idle connection after 2 s; and one tick of uvicorn's.
+# gunicorn's `keepalive`, which LiteLLM leaves as it is, ends an idle connection after 2 s; and some ticks of uvicorn's.
 LEAVE_SECONDS = 2.5
+# How long a worker that ends after a reload may take over the requests it has; then gunicorn's timeout, 600 s, begins.
+LAST_SECONDS = 3600
+NOTIFY_SECONDS = 60
+# Before the next try where new workers fail at their start and old ones serve.
+RETRY_SECONDS = 30
 
 
-def arrange(folder: Path) -> None:
-    """Patch the servers that LiteLLM starts; ``folder`` is for the workers' notes."""
+def arrange(folder: Path, drain: float) -> None:
+    """Patch the servers that LiteLLM starts; ``folder`` is for the workers' notes, ``drain`` what a stop may take."""
     note_finished_workers(folder)
     renew_in_turn(folder)
-    let_clients_leave()
+    survive_failed_starts(folder)
+    # The rest is for requests, and for the spend that is written after them.
+    let_clients_leave(folder, min(LEAVE_SECONDS, drain / 4))
     write_spend_at_the_end()
+
+
+def began(pid: int) -> str:
+    """When a process began, in clock ticks since boot, because a number may come again; empty when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
+def note(folder: Path, pid: int, word: str = "") -> None:
+    # A full disk costs a note and not the master, whose loop ends with everything at an error.
+    with suppress(OSError):
+        (folder / str(pid)).write_text(word + began(pid))
+
+
+def state(folder: Path, pid: int) -> str:
+    """`serving`, `ending`, or `starting` of a worker that has noted nothing."""
+    with suppress(OSError):
+        found, since = (folder / str(pid)).read_text(), began(pid)
+        if since and found in (since, f"ending {since}"):
+            return "serving" if found == since else "ending"
+    return "starting"
 
 
 def note_finished_workers(folder: Path) -> None:
     """Let every worker that has finished starting say so in ``folder``, in a file named after its process.
 
-    LiteLLM's own readiness is answered by any one worker, so one that hangs while it starts goes unnoticed. The file
-    holds when the process began, in clock ticks since boot, because a number may come again; and ENDING for one that
-    only ends the requests it has.
+    LiteLLM's own readiness is answered by any one worker, so one that hangs while it starts goes unnoticed.
     """
     from uvicorn.lifespan.on import LifespanOn
 
@@ -44,35 +71,25 @@ def note_finished_workers(folder: Path) -> None:
     async def startup_and_note(self: LifespanOn) -> None:
         await startup(self)
         if not self.should_exit:
-            (folder / str(os.getpid())).write_text(began(os.getpid()))
+            note(folder, os.getpid())
 
     LifespanOn.startup = startup_and_note  # type: ignore[method-assign]
-
-
-def began(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-
-
-def has_finished(pid: int, folder: Path) -> bool:
-    try:
-        return (folder / str(pid)).read_text() == began(pid)
-    except OSError:
-        return False
 
 
 def renew_in_turn(folder: Path) -> None:
     """Let gunicorn end an old worker at a reload when a new one has finished starting and takes its place.
 
     By itself it ends all of them as soon as it has forked the new ones, and requests wait until these have started.
-    A quarter of them starts at a time: memory is reckoned with 600 MB for each, of which one that has served for long
-    uses 490, and one that has just started 200, so there is room for some more and not for all of them twice.
+    A quarter of them starts at a time: memory is reckoned with 600 MB for each (WORKER_MB), of which one that has
+    served for long uses 490 and one that has just started 200 (measured), so there is room for a few more.
     """
     from gunicorn.arbiter import Arbiter
 
-    reload = Arbiter.reload
+    reload, kill_worker = Arbiter.reload, Arbiter.kill_worker
 
     def reload_all_but_workers(self: Any) -> None:
         self.renewed = self.worker_age  # the youngest of the workers that are old now
+        self.again = 0.0
         self.spawn_worker = lambda: None
         try:
             reload(self)
@@ -81,29 +98,67 @@ def renew_in_turn(folder: Path) -> None:
         self.manage_workers()
 
     def manage_workers(self: Any) -> None:
-        """Start what is missing and end what is too many; the master calls it at least once a second."""
-        staying = [worker for worker in self.WORKERS.values() if not hasattr(worker, "ending")]
-        finished = {worker.pid for worker in staying if has_finished(worker.pid, folder)}
+        """End who is too many and start what is missing; the master calls it at least once a second."""
+        # A list at once: a child's signal takes from the dictionary between two lines of ours.
+        states = [(worker, state(folder, worker.pid)) for worker in list(self.WORKERS.values())]
+        staying = [(w, of) for w, of in states if of != "ending" and not hasattr(w, "told")]
         renewed = getattr(self, "renewed", 0)
-        old = sorted((w for w in staying if w.age <= renewed), key=lambda w: (w.pid in finished, w.age))
-        new = sorted((w for w in staying if w.age > renewed), key=lambda w: w.age)
-        serving = [worker for worker in new if worker.pid in finished]
+        staying.sort(key=lambda one: (one[0].age > renewed, one[1] == "serving", one[0].age))
+        old = [one for one in staying if one[0].age <= renewed]
+        new = staying[len(old) :]
+        serving = [one for one in new if one[1] == "serving"]
+        for worker, of in [*old, *serving][: max(0, len(old) + len(serving) - self.num_workers)]:
+            worker.told = True
+            if of == "serving":
+                note(folder, worker.pid, "ending ")
+            self.kill_worker(worker.pid, signal.SIGTERM)
         missing = self.num_workers - len(new)
-        room = -(-self.num_workers // 4) - (len(new) - len(serving))
-        for _ in range(min(missing, room) if old else missing):
-            self.spawn_worker()
-        for worker in [*old, *serving][: max(0, len(old) + len(serving) - self.num_workers)]:
-            worker.ending = True
-            (folder / str(worker.pid)).write_text(ENDING)
-            # One that is still starting answers nobody, and would not notice before it has started: it may hang.
-            self.kill_worker(worker.pid, signal.SIGTERM if worker.pid in finished else signal.SIGKILL)
+        if old:
+            room = -(-self.num_workers // 4) - (len(new) - len(serving))
+            missing = min(missing, max(room, self.num_workers - len(staying)))
+        if time.monotonic() >= getattr(self, "again", 0.0):
+            for _ in range(missing):
+                self.spawn_worker()
 
-    Arbiter.reload = reload_all_but_workers
+    def kill_worker_that_may_hang(self: Any, pid: int, sig: int) -> None:
+        """One that is still starting answers nobody, and would not notice before it has started, which may be never."""
+        hangs = sig == signal.SIGTERM and state(folder, pid) == "starting"
+        kill_worker(self, pid, signal.SIGKILL if hangs else sig)
+
+    Arbiter.reload, Arbiter.kill_worker = reload_all_but_workers, kill_worker_that_may_hang
     Arbiter.manage_workers = manage_workers
 
 
-def let_clients_leave() -> None:
-    """Let a worker that ends say so in its answers, and close a connection only when its client knows.
+def survive_failed_starts(folder: Path) -> None:
+    """Let the gateway go on with the workers it has when a new one fails at its start, and try again in a while.
+
+    gunicorn ends everything then. That is right at a first start, and an outage at a renewal, as when the database is
+    away for a moment.
+    """
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.errors import HaltServer
+
+    reap_workers = Arbiter.reap_workers
+
+    def reap_and_go_on(self: Any) -> None:
+        while True:
+            try:
+                return reap_workers(self)
+            except HaltServer:
+                if not any(state(folder, pid) == "serving" for pid in list(self.WORKERS)):
+                    raise
+                self.again = time.monotonic() + RETRY_SECONDS
+                self.log.error("A new worker failed at its start; the others go on. Next try in %s s.", RETRY_SECONDS)
+                for pid in [pid for pid in list(self.WORKERS) if not began(pid)]:
+                    worker = self.WORKERS.pop(pid)
+                    worker.tmp.close()
+                    self.cfg.child_exit(self, worker)
+
+    Arbiter.reap_workers = reap_and_go_on
+
+
+def let_clients_leave(folder: Path, seconds: float) -> None:
+    """Let a worker that ends say so in its answers, and close an idle connection only when its client knows.
 
     uvicorn closes every connection without a request at once, also the one on which a request is just arriving: its
     client sees a reset, and not every client asks again.
@@ -112,17 +167,27 @@ def let_clients_leave() -> None:
 
     shutdown = Server.shutdown
 
+    async def notify(self: Server) -> None:
+        """gunicorn ends a worker that says nothing for 600 s, and uvicorn says nothing while it waits for requests."""
+        until = time.monotonic() + LAST_SECONDS
+        while self.config.callback_notify is not None and time.monotonic() < until:
+            await self.config.callback_notify()
+            await asyncio.sleep(NOTIFY_SECONDS)
+
     async def leave_and_shutdown(self: Server, sockets: Any = None) -> None:
+        note(folder, os.getpid(), "ending ")
         # From here on the other workers, which share these sockets, take what comes.
         for listening in [*self.servers, *(sockets or [])]:
             listening.close()
-        if self.config.callback_notify is not None:
-            await self.config.callback_notify()  # the last time: gunicorn waits its whole timeout from now on
+        notifying = asyncio.create_task(notify(self))
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        until = time.monotonic() + LEAVE_SECONDS
+        until = time.monotonic() + seconds
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.1)
-        await shutdown(self, sockets)
+        try:
+            await shutdown(self, sockets)
+        finally:
+            notifying.cancel()
 
     Server.shutdown = leave_and_shutdown  # type: ignore[method-assign]
 

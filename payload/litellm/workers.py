@@ -61,7 +61,7 @@ def inside(pid: int) -> str:
 
 
 def note(process: Process, folder: Path) -> str:
-    """When the process that wrote the note began, `ending`, or nothing."""
+    """When the process that wrote the note began, that with `ending` before it, or nothing."""
     try:
         return (folder / inside(process.pid)).read_text().strip()
     except OSError:
@@ -99,7 +99,7 @@ def main() -> int:
     notes = {process: note(process, folder) for process in workers}
     changed = config.stat().st_mtime
     done = [process for process in workers if notes[process] == str(process.began)]
-    ending = [process for process in workers if notes[process] == "ending"]
+    ending = [process for process in workers if notes[process] == f"ending {process.began}"]
     old = [process for process in done if since_epoch(process.began) + 1 < changed]
     good = len(done) - len(old)
     hung = len(workers) - len(done) - len(ending)

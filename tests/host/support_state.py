@@ -162,7 +162,7 @@ def lavish() -> dict[str, object]:
         "litellm_allow_requests_on_db_unavailable_acknowledged": True,
         "litellm_environment": PACE,
         "litellm_recycle": "timer",
-        "litellm_recycle_calendar": "*-*-* *:*:00/30",
+        "litellm_recycle_calendar": "*-*-* *:*:00",
     }
 
 

@@ -33,7 +33,8 @@ def run_server():
     from uvicorn.lifespan.on import LifespanOn
     from gunicorn.arbiter import Arbiter
     from uvicorn.server import Server
-    found["arranged"] = [one.__module__ for one in (Arbiter.reload, Arbiter.manage_workers, Server.shutdown)]
+    ours = Arbiter.reload, Arbiter.manage_workers, Arbiter.kill_worker, Arbiter.reap_workers, Server.shutdown
+    found["arranged"] = [one.__module__ for one in ours]
     found["grace"] = GracefulTimeout.default
     found["schemas"] = check_migration.check_prisma_schema_diff("postgresql://u:secret@h/d")
     lifespan = LifespanOn(os.environ.get("FAILS") == "1")
@@ -59,7 +60,12 @@ def check_prisma_schema_diff(db_url=None):
     return f"prisma migrate diff --from-url {db_url}"
 """,
     "gunicorn/__init__.py": "",
-    "gunicorn/arbiter.py": "class Arbiter:\n    def reload(self): pass\n    def manage_workers(self): pass\n",
+    "gunicorn/arbiter.py": """
+class Arbiter:
+    def reload(self): pass
+    kill_worker = manage_workers = reap_workers = reload
+""",
+    "gunicorn/errors.py": "class HaltServer(BaseException): pass\n",
     "gunicorn/config.py": "class GracefulTimeout:\n    default = 30\n",
     "uvicorn/__init__.py": "",
     "uvicorn/server.py": "class Server:\n    async def shutdown(self, sockets=None): pass\n",

@@ -94,7 +94,7 @@ def test_requests_under_way_get_as_long_as_is_set(fakes: Path, variables: dict[s
 
 
 def test_workers_are_renewed_and_end_as_tests_lab_test_serving_has_it(fakes: Path) -> None:
-    assert served(fakes)["arranged"] == ["litellm_serving"] * 3
+    assert served(fakes)["arranged"] == ["litellm_serving"] * 5
 
 
 def test_a_worker_notes_that_it_finished_starting_and_one_that_failed_does_not(fakes: Path) -> None:

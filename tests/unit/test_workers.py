@@ -50,7 +50,9 @@ class Unit:
             (self.folder / "workers" / str(pid)).write_text(ticks)
 
     def ending(self, pid: int) -> None:
-        (self.folder / "workers" / str(pid)).write_text("ending")
+        self.finished(pid)
+        note = self.folder / "workers" / str(pid)
+        note.write_text(f"ending {note.read_text()}")
 
     def main_pid(self, pid: int) -> None:
         path = self.folder / "systemctl"

@@ -46,7 +46,7 @@ from deploys.lib.sizing import Demand, Machine
 # Index builds on a large spend log take long, and cut off they are repaired by hand: the unit's hour and a little.
 CHECK_SECONDS = 3900
 # A start takes 10-20 s on two busy cores, migrations excluded; a reload four of them at most (litellm_serving.py).
-READY_SECONDS = 180
+READY_SECONDS = 240
 
 
 def demand(s: LitellmSettings, machine: Machine, tenants: frozenset[str]) -> Demand:

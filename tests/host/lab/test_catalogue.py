@@ -76,7 +76,7 @@ def test_a_real_llama_cpp_answers_chats_and_embeddings(routed: Double) -> None:
     try:
         assert done.status == 0, done.problem
         assert "reload litellm.service" in done.log and main_pid(server, GATEWAY) == master, done.problem
-        assert len(failures["one more model"]) <= 3, failures
+        assert not failures["one more model"]
         assert not [secret for secret in [*KEYS.values(), APP_KEY] if secret in done.log], "a secret was shown"
         gateway = Gateway(server)
         chat = gateway.chat("cpp-chat")

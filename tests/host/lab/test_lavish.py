@@ -53,7 +53,7 @@ def test_workers_are_renewed_after_max_requests_and_no_request_is_lost(sparing: 
             if not old & workers(server):
                 break
     assert statuses == {200}
-    assert failed <= 3, "more than a connection or two of a worker that ended was reset"
+    assert failed == 0, "a connection of a worker that ended was reset"
     assert not old & workers(server), f"more than {MAX_REQUESTS} requests, and the same workers"
     until(lambda: len(workers(server)) == len(old), 60, "there are as many workers as before")
     # What a worker had not written yet, it has written when it ended.
@@ -93,12 +93,12 @@ def test_recycle_calendar_renews_the_workers_and_nobody_notices(lavish: Gateway)
             polling({"renewal": alive_url(server)}) as failures,
             asking(lavish, "second") as statuses,
         ):
-            until(lambda: not old & workers(server), 120, "all workers are new ones")
+            until(lambda: not old & workers(server), 240, "all workers are new ones")
             server.out(f"systemctl stop {TIMER}")
         assert statuses == {200}
     finally:
         server.out(f"rm -r {DROP_IN}; systemctl daemon-reload; systemctl restart {TIMER}")
-    assert len(failures["renewal"]) <= 3, failures
+    assert not failures["renewal"]
 
 
 def test_without_a_cache_nothing_is_cached_and_limits_hold_all_the_same(lavish: Gateway) -> None:

@@ -46,7 +46,8 @@ def pools(here: Here) -> list[Pool]:
 def reserves(here: Here) -> dict[str, int]:
     """Connections beside the pools, by what they are for.
 
-    A reload starts new workers before the old ones end, so one gateway at a time has its pool twice.
+    A reload starts new workers before the old ones end, so one gateway at a time has its pool twice. Old ones with
+    long answers stay for half an hour at most (litellm_serving.py), with the few connections that these need.
     """
     own = {"health": len(here.of("litellm"))}
     largest = max((pool.connections for pool in pools(here)), default=0)

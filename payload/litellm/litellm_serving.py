@@ -17,8 +17,9 @@ from typing import Any
 
 # gunicorn's `keepalive`, which LiteLLM leaves as it is, ends an idle connection after 2 s; and some ticks of uvicorn's.
 LEAVE_SECONDS = 2.5
-# How long a worker that ends after a reload may take over the requests it has; then gunicorn's timeout, 600 s, begins.
-LAST_SECONDS = 3600
+# A worker that ends after a reload has half an hour for the requests it has: so long it says that it lives, and then
+# LiteLLM's timeout of gunicorn's, 600 s, begins.
+LAST_SECONDS = 1200
 NOTIFY_SECONDS = 60
 # Before the next try where new workers fail at their start and old ones serve.
 RETRY_SECONDS = 30
@@ -47,13 +48,27 @@ def note(folder: Path, pid: int, word: str = "") -> None:
         (folder / str(pid)).write_text(word + began(pid))
 
 
-def state(folder: Path, pid: int) -> str:
-    """`serving`, `ending`, or `starting` of a worker that has noted nothing."""
+def has_started(worker: Any) -> bool:
+    """Whether a worker has said to gunicorn that it lives, which it does first when it takes requests.
+
+    It does that by setting a file's time to that of the monotonic clock; until then it is the wall clock's, far later.
+    Nothing of that needs room on a disk.
+    """
+    try:
+        return bool(worker.tmp.last_update() <= time.monotonic())
+    except (OSError, ValueError):
+        return False  # it is gone, and its file closed
+
+
+def state(folder: Path, worker: Any) -> str:
+    """`starting`, `serving` or `ending`."""
     with suppress(OSError):
-        found, since = (folder / str(pid)).read_text(), began(pid)
-        if since and found in (since, f"ending {since}"):
-            return "serving" if found == since else "ending"
-    return "starting"
+        # By itself, after so many requests.
+        if (folder / str(worker.pid)).read_text() == f"ending {began(worker.pid)}":
+            return "ending"
+    if hasattr(worker, "told"):
+        return "ending"
+    return "serving" if has_started(worker) else "starting"
 
 
 def note_finished_workers(folder: Path) -> None:
@@ -100,8 +115,10 @@ def renew_in_turn(folder: Path) -> None:
     def manage_workers(self: Any) -> None:
         """End who is too many and start what is missing; the master calls it at least once a second."""
         # A list at once: a child's signal takes from the dictionary between two lines of ours.
-        states = [(worker, state(folder, worker.pid)) for worker in list(self.WORKERS.values())]
-        staying = [(w, of) for w, of in states if of != "ending" and not hasattr(w, "told")]
+        for worker in list(self.WORKERS.values()):
+            if not began(worker.pid):
+                self.WORKERS.pop(worker.pid, None)  # it ended before gunicorn had written down that it began
+        staying = [(w, of) for w in list(self.WORKERS.values()) if (of := state(folder, w)) != "ending"]
         renewed = getattr(self, "renewed", 0)
         staying.sort(key=lambda one: (one[0].age > renewed, one[1] == "serving", one[0].age))
         old = [one for one in staying if one[0].age <= renewed]
@@ -116,13 +133,15 @@ def renew_in_turn(folder: Path) -> None:
         if old:
             room = -(-self.num_workers // 4) - (len(new) - len(serving))
             missing = min(missing, max(room, self.num_workers - len(staying)))
-        if time.monotonic() >= getattr(self, "again", 0.0):
-            for _ in range(missing):
-                self.spawn_worker()
+        if time.monotonic() < getattr(self, "again", 0.0) and any(of == "serving" for _, of in staying):
+            return
+        for _ in range(missing):
+            self.spawn_worker()
 
     def kill_worker_that_may_hang(self: Any, pid: int, sig: int) -> None:
         """One that is still starting answers nobody, and would not notice before it has started, which may be never."""
-        hangs = sig == signal.SIGTERM and state(folder, pid) == "starting"
+        worker = self.WORKERS.get(pid)
+        hangs = sig == signal.SIGTERM and worker is not None and not has_started(worker)
         kill_worker(self, pid, signal.SIGKILL if hangs else sig)
 
     Arbiter.reload, Arbiter.kill_worker = reload_all_but_workers, kill_worker_that_may_hang
@@ -145,23 +164,24 @@ def survive_failed_starts(folder: Path) -> None:
             try:
                 return reap_workers(self)
             except HaltServer:
-                if not any(state(folder, pid) == "serving" for pid in list(self.WORKERS)):
+                if not any(state(folder, worker) == "serving" for worker in list(self.WORKERS.values())):
                     raise
                 self.again = time.monotonic() + RETRY_SECONDS
                 self.log.error("A new worker failed at its start; the others go on. Next try in %s s.", RETRY_SECONDS)
                 for pid in [pid for pid in list(self.WORKERS) if not began(pid)]:
-                    worker = self.WORKERS.pop(pid)
-                    worker.tmp.close()
-                    self.cfg.child_exit(self, worker)
+                    # Another child's signal may have come in between, and this been done.
+                    if worker := self.WORKERS.pop(pid, None):
+                        worker.tmp.close()
+                        self.cfg.child_exit(self, worker)
 
     Arbiter.reap_workers = reap_and_go_on
 
 
 def let_clients_leave(folder: Path, seconds: float) -> None:
-    """Let a worker that ends say so in its answers, and close an idle connection only when its client knows.
+    """Let a worker that ends say so in its answers, and close a connection when its client knows.
 
     uvicorn closes every connection without a request at once, also the one on which a request is just arriving: its
-    client sees a reset, and not every client asks again.
+    client sees a reset, and not every client asks again. Only whoever has an answer's head already cannot be told.
     """
     from uvicorn.server import Server
 
@@ -181,6 +201,9 @@ def let_clients_leave(folder: Path, seconds: float) -> None:
             listening.close()
         notifying = asyncio.create_task(notify(self))
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        for connection in self.server_state.connections:
+            if getattr(connection, "cycle", None):  # a request that is not answered yet
+                connection.cycle.default_headers = self.server_state.default_headers
         until = time.monotonic() + seconds
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.1)

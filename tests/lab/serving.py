@@ -23,8 +23,7 @@ from tests.waiting import eventually
 START_SECONDS = 4
 # Whoever waited for a worker to start waited longer; nobody waits as long, on a busy machine either.
 NOTICED_SECONDS = START_SECONDS - 1
-STREAM_SECONDS = 8
-RETRY_SECONDS = 2
+RETRY_SECONDS = 10
 # `starts` says how a worker starts that is forked now: after how many seconds, or that it fails. `ended` gets a file
 # from each that ends as LiteLLM's do, which write there what was spent.
 MASTER = """
@@ -32,8 +31,8 @@ import asyncio, os, sys
 from pathlib import Path
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import GracefulTimeout
-folder, port, stream, program, retry = Path(sys.argv[1]), *sys.argv[2:6]
-workers, timeout, drain = map(int, sys.argv[6:])
+folder, port, program, retry = Path(sys.argv[1]), *sys.argv[2:5]
+workers, timeout, drain = map(int, sys.argv[5:])
 sys.path.insert(0, program)
 GracefulTimeout.default = drain
 import litellm_serving
@@ -52,9 +51,12 @@ async def application(scope, receive, send):
         await receive()
         (folder / "ended" / str(os.getpid())).touch()
         return await send({"type": "lifespan.shutdown.complete"})
+    _, how, seconds = (scope["path"] + "//").split("/")[:3]
+    if how == "slow":
+        await asyncio.sleep(int(seconds))
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    if scope["path"] == "/stream":
-        for part in range(int(stream) * 10):
+    if how == "stream":
+        for part in range(int(seconds) * 10):
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             await asyncio.sleep(0.1)
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
@@ -120,7 +122,7 @@ class Master:
                 yield connection, answer
 
     @contextmanager
-    def clients(self, pauses: tuple[float, ...] = (0, 0, 0.02, 0.1, 0.5, 1.5)) -> Iterator[Seen]:
+    def clients(self, pauses: tuple[float, ...] = (0, 0, 0.02, 0.1, 0.5, 1.0)) -> Iterator[Seen]:
         """A client for each pause between requests; they keep their connection until they are told to close it."""
         seen, stop = Seen(), threading.Event()
 
@@ -152,7 +154,7 @@ def started(folder: Path, workers: int = 2, timeout: int = 600, drain: int = 30,
     port = free_port()
     (folder / "starts").write_text(starts)
     (folder / "ended").mkdir()
-    arguments = [folder, port, STREAM_SECONDS, ROOT / "payload" / "litellm", RETRY_SECONDS, workers, timeout, drain]
+    arguments = [folder, port, ROOT / "payload" / "litellm", RETRY_SECONDS, workers, timeout, drain]
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(
             [PYTHON, "-c", MASTER, *map(str, arguments)],
@@ -161,7 +163,7 @@ def started(folder: Path, workers: int = 2, timeout: int = 600, drain: int = 30,
         made = Master(folder, port, process, workers)
         try:
             assert eventually(lambda: process.poll() is not None or len(made.serving()) == workers, 30)
-            assert process.poll() is None, (folder / "output").read_text()
+            assert process.poll() is None, f"ended with {process.poll()}: {(folder / 'output').read_text()}"
             yield made
         finally:
             process.terminate()

@@ -8,7 +8,7 @@ What each of them really is in LiteLLM 1.106.2 under gunicorn 23 (all of it meas
 - gunicorn's worker timeout, fixed at 600 s, ends a worker whose event loop stands still. It bounds no request: with a
   worker timeout of 3 s a request of 9 s is answered. There is nothing to keep below it.
 - At a stop or restart gunicorn gives requests ``drain_timeout``, then cuts them off; at a reload it lets them end, for
-  an hour (litellm_serving.py), so that a client which takes nothing does not keep a worker for ever.
+  half an hour (litellm_serving.py), so that a client which takes nothing does not keep a worker for ever.
 - A proxy in front sees silence for as long as all tries together take, and must wait longer than that.
 """
 
@@ -41,7 +41,7 @@ class TimeoutSettings(RetrySettings):
         ge=1,
         le=6000,
         description="Seconds that running requests get when the gateway is stopped or restarted; systemd waits "
-        f"{STOP_MARGIN} longer. A reload lets them go on for an hour.",
+        f"{STOP_MARGIN} longer. A reload lets them go on for half an hour.",
     )
     proxy_read_timeout: int | None = Field(
         None,

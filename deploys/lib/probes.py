@@ -40,9 +40,14 @@ def system_user(name: str, home: str, shell: str = "/usr/sbin/nologin") -> str:
 
 
 def oneshot(unit: str, what: str) -> str:
-    """Run a oneshot unit to its end; on failure print what it said last."""
+    """Run a oneshot unit to its end; on failure print what it said last, and ``what`` or that its time was over."""
+    late = (
+        f'"{unit} was not done after $(systemctl show -p TimeoutStartUSec --value {unit}); '
+        'run again when this host has less to do"'
+    )
     return (
         f"systemctl start {unit} 2>/dev/null || {{ journalctl -q -o cat --no-pager -n 40 "
         f'"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {unit})" | '
-        f"grep -v '^ *$' | tail -n 3; echo {quote(what)}; exit 1; }}"
+        f"grep -v '^ *$' | tail -n 3; if [ \"$(systemctl show -p Result --value {unit})\" = timeout ]; "
+        f"then echo {late}; else echo {quote(what)}; fi; exit 1; }}"
     )

@@ -152,7 +152,7 @@ def service_files(here: Here) -> list[ConfigFile]:
         made = containers(here)
         found = [
             compose_file("litellm", made, log(here)),
-            task_file(CHECK_UNIT, ABOUT[CHECK_UNIT], "litellm-check", "120"),
+            task_file(CHECK_UNIT, ABOUT[CHECK_UNIT], "litellm-check", "300"),
             # Large tables get new indexes there; cut off, a migration has to be repaired by hand.
             task_file(MIGRATE_UNIT, ABOUT[MIGRATE_UNIT], "migrate", "1h"),
         ]

@@ -92,8 +92,11 @@ def test_nobody_waits_for_the_next_try_when_no_worker_is_left(master: Master) ->
 
 
 def test_a_first_start_that_fails_ends_the_master(tmp_path: Path) -> None:
-    """systemd says then that the unit failed; trying again for ever would look like a slow start."""
-    with ExitStack() as stack, pytest.raises(AssertionError, match=r"^ended with 3: "):
+    """systemd says then that the unit failed; trying again for ever would look like a slow start.
+
+    With 3, or with 1 where the second worker fails while gunicorn is ending because of the first.
+    """
+    with ExitStack() as stack, pytest.raises(AssertionError, match=r"^ended with [13]: "):
         stack.enter_context(started(tmp_path, starts="fails"))
 
 
